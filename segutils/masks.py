@@ -9,15 +9,17 @@ import uuid
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from pycocotools import mask as coco
 
 IGNORE = 255
 CLASSES = ("background", "person", "car")
 
 # Class maps for `remap`: {id in the file: id to train on}.
 BINARY = {0: 0, 255: 1}  # a drawing program's black and white
-# Oxford-IIIT Pet trimaps, annotations/README: 1 foreground, 2 background, 3 not classified (border).
+# Oxford-IIIT Pet trimaps, annotations/README: 1 foreground, 2 background, 3 border.
 PETS = {1: 1, 2: 0, 3: IGNORE}
 # PASCAL VOC 2012 development kit, section 3.4: 0 background, 1..20 objects, 255 void.
 VOC = {**{k: k for k in range(21)}, 255: IGNORE}
@@ -27,7 +29,7 @@ CITYSCAPES = {k: IGNORE for k in range(34)} | {k: i for i, k in enumerate(_CITYS
 
 
 def _make_palette():
-    """256 different colours: Okabe and Ito's first, then always the colour farthest from all so far.
+    """256 different colours: Okabe and Ito's first, then the colour farthest from all so far.
 
     "Far" counts lightness and blue-yellow twice, which red-green colour-blind readers keep.
     """
@@ -68,13 +70,14 @@ def _bytes(path):
 
 
 def _open(data, path):
-    """A loaded PIL image with every checksum verified, and whether its tiles cover it."""
+    """The PIL image as stored, the same upright, its frames, and whether its data covers it."""
     try:
         Image.open(BytesIO(data)).verify()  # PNG: chunk CRCs, which load() alone lets pass
         image = Image.open(BytesIO(data))
         frames = getattr(image, "n_frames", 1)
         whole = bool(image.tile) and tuple(image.tile[0][1]) in {(0, 0, *image.size), (0, 0)}
         image.load()
+        upright = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ValueError(
             f"{path}: is not an image (it begins with {data[:12]!r}): download or export it again"
@@ -87,19 +90,19 @@ def _open(data, path):
     except Exception as error:  # noqa: BLE001 - PIL raises OSError, SyntaxError, zlib.error ...
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: is damaged ({reason}): copy or export it again") from None
-    return image, frames, whole
+    return image, upright, frames, whole
 
 
 def read_image(path):
     """Read a picture as (H, W, 3) uint8 RGB, upright (the EXIF orientation is carried out).
 
     Gray and palette pictures become RGB. Raises FileNotFoundError or ValueError, in one line, for a
-    file that is missing, damaged, animated, deeper than 8 bits, or really transparent. Source: CIPA
+    file that is missing, damaged, animated, 16-bit gray or float, or really transparent. Source: CIPA
     DC-008 (EXIF), tag 0x0112 Orientation. Lesson: 01_mask_basics.
     """
     path = Path(path)
     data = _bytes(path)
-    image, frames, _ = _open(data, path)
+    image, upright, frames, _ = _open(data, path)
     if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG with a second, smaller picture
         raise ValueError(f"{path}: holds {frames} frames: export the one you want as PNG or JPEG")
     if image.mode not in {"1", "L", "P", "RGB", "RGBA", "LA", "PA", "CMYK", "YCbCr"}:
@@ -108,7 +111,7 @@ def read_image(path):
         )
     if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
         raise ValueError(f"{path}: has transparent pixels: flatten it onto a background first")
-    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    return np.array(upright.convert("RGB"))
 
 
 def read_mask(path, classes=None, ignore_index=None, colors=None):
@@ -140,7 +143,7 @@ _SUFFIXES = {
 
 
 def _decode_mask(data, path, colors=None):
-    image, frames, whole = _open(data, path)
+    image, upright, frames, whole = _open(data, path)
     kind = image.format
     if kind not in _SUFFIXES:
         raise ValueError(
@@ -160,8 +163,8 @@ def _decode_mask(data, path, colors=None):
             )
         if depth != 8 and image.mode == "RGB" or image.mode.startswith("I"):
             raise ValueError(f"{path}: has 16-bit colours: export the mask with 8 bits, as PNG")
-        return decode_rgb(np.array(ImageOps.exif_transpose(image).convert("RGB")), colors, path)
-    ids = np.array(ImageOps.exif_transpose(image))
+        return decode_rgb(np.array(upright.convert("RGB")), colors, path)
+    ids = np.array(upright)
     if image.mode == "L" and depth in {2, 4}:
         ids //= 255 // (2**depth - 1)  # PIL spreads 2- and 4-bit gray over 0..255
     return np.ascontiguousarray(ids, np.uint16 if image.mode.startswith("I") else np.uint8)
@@ -189,13 +192,17 @@ def _stored_depth(image, data, path):
     return depth
 
 
+def _count(classes):
+    return len(classes) if hasattr(classes, "__len__") else int(classes)
+
+
 def check_ids(mask, classes, ignore_index=None, name="mask"):
     """Refuse any id of a mask that is neither one of `classes` nor `ignore_index`.
 
     `mask`: (H, W) integers; `classes`: a number C (ids 0..C-1) or a sequence of names. Raises
     ValueError naming the ids and how many pixels hold them. Lesson: 01_mask_basics.
     """
-    count = classes if isinstance(classes, int) else len(classes)
+    count = _count(classes)
     ids, pixels = np.unique(mask, return_counts=True)
     bad = ~(((ids >= 0) & (ids < count)) | (ids == ignore_index))
     if not bad.any():
@@ -218,7 +225,8 @@ def decode_rgb(rgb, colors, name="mask"):
 
     `colors`: {id: (r, g, b)} or an (N, 3) table whose row is the id. The result is uint8, or uint16
     where the table has ids over 255. A colour that is not in the table raises ValueError, which
-    names it and counts its pixels; so does a colour that stands for two ids. Lesson: 01_mask_basics.
+    names it and counts its pixels; so does a colour that stands for two ids.
+    Lesson: 01_mask_basics.
     """
     rgb = np.asarray(rgb)
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
@@ -246,7 +254,7 @@ def decode_rgb(rgb, colors, name="mask"):
             f"{name}: {len(found)} {are} not in the table: {', '.join(listed)}"
             f"{', ...' if len(found) > 5 else ''}: add them, or export without smoothing"
         )
-    return _smallest(ids)[at]
+    return _smallest(ids, name)[at]
 
 
 def _pack(colors, name):
@@ -257,10 +265,12 @@ def _pack(colors, name):
     return colors[..., 0] << 16 | colors[..., 1] << 8 | colors[..., 2]
 
 
-def _smallest(ids):
+def _smallest(ids, name):
     """Ids as uint8 where they fit, else uint16."""
     if ids.min() < 0 or ids.max() > 65535:
-        raise ValueError(f"ids must lie in 0..65535, not {ids.min()}..{ids.max()}")
+        raise ValueError(
+            f"{name}: ids must lie in 0..65535, not {ids.min()}..{ids.max()}: remap them"
+        )
     return ids.astype(np.uint8 if ids.max() <= 255 else np.uint16)
 
 
@@ -308,3 +318,347 @@ def _replace(path, data):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _as_ids(mask, name="mask"):
+    """An (H, W) array of ids as uint8 or uint16; anything else raises."""
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "bui":
+        raise ValueError(f"{name}: expected (H, W) whole numbers, not {mask.shape} {mask.dtype}")
+    if mask.dtype in (np.uint8, np.uint16):
+        return mask
+    return _smallest(mask.astype(np.int64), name)
+
+
+def remap(mask, table, name="mask"):
+    """Give each id its new id by one look-up: BINARY, PETS, VOC, CITYSCAPES, or {id: new id}.
+
+    `mask`: (H, W) integers -> (H, W) uint8, or uint16 where a new id is over 255. Ids that are not
+    in the table raise ValueError, named and counted. Lesson: 01_mask_basics.
+    """
+    mask = _as_ids(mask, name)
+    unknown = {i: n for i, n in zip(*np.unique(mask, return_counts=True), strict=True)}
+    unknown = {i: n for i, n in unknown.items() if i not in table}
+    if unknown:
+        found = ", ".join(f"{i} in {n} pixels" for i, n in unknown.items())
+        raise ValueError(f"{name}: ids that the table lacks: {found}: add them to the table")
+    lut = np.zeros(65536, _smallest(np.array(list(table.values())), name).dtype)
+    lut[_smallest(np.array(list(table)), f"{name}: the table")] = list(table.values())
+    return lut[mask]
+
+
+def one_hot(mask, classes, ignore_index=IGNORE):
+    """Turn ids (H, W) into one plane a class, (C, H, W) bool; void pixels are False in all planes.
+
+    `classes`: C or names. Raises ValueError for other ids. Lesson: 01_mask_basics.
+    """
+    mask = _as_ids(mask)
+    check_ids(mask, classes, ignore_index)
+    return (mask == np.arange(_count(classes))[:, None, None]) & (mask != ignore_index)
+
+
+def from_one_hot(planes, ignore_index=IGNORE):
+    """Turn planes (C, H, W) of 0 and 1 into ids (H, W) uint8; a pixel in no plane becomes void.
+
+    Raises ValueError where planes overlap or hold other values. Lesson: 01_mask_basics.
+    """
+    planes = np.asarray(planes)
+    if planes.ndim != 3 or not 0 < len(planes) < 256 or not np.isin(planes, (0, 1)).all():
+        raise ValueError(f"planes: expected (C, H, W) of 0 and 1, C < 256, not {planes.shape}")
+    planes = planes.astype(bool)
+    depth = planes.sum(0)
+    if depth.max(initial=0) > 1:
+        y, x = np.argwhere(depth > 1)[0]
+        raise ValueError(
+            f"planes: {(depth > 1).sum()} pixels are in more than one class, the first in row {y}, "
+            f"column {x}: give each pixel to one class"
+        )
+    return np.where(depth == 1, planes.argmax(0), ignore_index).astype(np.uint8)
+
+
+# ---------------------------------------------------------------- instances
+
+
+def semantic_from_instances(instances, name="instances"):
+    """Class ids (H, W) uint8 from instance ids (H, W): class * 1000 + k, k from 1; 0 is background.
+
+    There is no void in it. Raises ValueError for ids without a class or without a k. Source: the
+    Cityscapes instanceIds rule, which also allows k = 0. Lesson: 01_mask_basics.
+    """
+    instances = _as_ids(instances, name)
+    bad = np.unique(instances[(instances != 0) & ((instances < 1000) | (instances % 1000 == 0))])
+    if len(bad):
+        raise ValueError(
+            f"{name}: {bad[:5].tolist()} are not class * 1000 + k with k from 1: renumber them"
+        )
+    return (instances // 1000).astype(np.uint8)
+
+
+def instances_from_semantic(mask, connectivity=8, ignore_index=IGNORE):
+    """Number the connected parts of each class: (H, W) uint16, class * 1000 + k in reading order.
+
+    `connectivity` 8 joins pixels that touch at a corner, 4 does not. Background and void become 0.
+    Touching objects of one class become one instance: a class mask does not hold them apart.
+    Raises ValueError for a class over 64 or over 999 parts. Lesson: 01_mask_basics.
+    """
+    mask = _as_ids(mask)
+    instances = np.zeros(mask.shape, np.uint16)
+    for c in np.unique(mask[(mask != 0) & (mask != ignore_index)]).tolist():
+        parts = (mask == c).astype(np.uint8)
+        _, labels = cv2.connectedComponents(parts, connectivity=connectivity)
+        _, first = np.unique(labels.ravel()[labels.ravel() > 0], return_index=True)
+        if c > 64 or len(first) > 999:
+            raise ValueError(f"mask: class {c} with {len(first)} parts does not fit class*1000 + k")
+        rank = np.zeros(len(first) + 1, np.uint16)
+        rank[1 + np.argsort(first)] = c * 1000 + np.arange(1, len(first) + 1)
+        instances[labels > 0] = rank[labels[labels > 0]]
+    return instances
+
+
+def split_instances(instances):
+    """Split instance ids (H, W) into ids (N,) int64, class ids (N,) int64, masks (N, H, W) bool.
+
+    Sorted by id, background left out; N may be 0. Raises as semantic_from_instances does.
+    Lesson: 01_mask_basics.
+    """
+    semantic_from_instances(instances)
+    instances = _as_ids(instances)
+    ids = np.unique(instances[instances != 0]).astype(np.int64)
+    return ids, ids // 1000, instances == ids[:, None, None]
+
+
+def boxes_from_masks(masks):
+    """Boxes (N, 4) int64, x0 y0 x1 y1 on pixel edges, of masks (N, H, W) bool.
+
+    x1 and y1 are one past the last pixel, so width = x1 - x0 and a full mask gives (0, 0, W, H);
+    torchvision's masks_to_boxes gives the last pixel itself. Raises ValueError for an empty mask.
+    Lesson: 01_mask_basics.
+    """
+    masks = np.asarray(masks)
+    if masks.ndim != 3:
+        raise ValueError(f"masks: expected (N, H, W) bool, not {masks.shape}: use masks[None]")
+    masks = masks.astype(bool)
+    empty = np.flatnonzero(~masks.any((1, 2)))
+    if len(empty):
+        raise ValueError(f"masks: {empty[:5].tolist()} are empty and have no box: leave them out")
+    ends = []
+    for line in (masks.any(1), masks.any(2)):  # (N, W) for x, (N, H) for y
+        ends += [line.argmax(1), line.shape[1] - line[:, ::-1].argmax(1)]
+    x0, x1, y0, y1 = ends
+    return np.stack([x0, y0, x1, y1], 1).astype(np.int64).reshape(-1, 4)
+
+
+# ---------------------------------------------------------------- RLE and polygons
+
+
+def _as_binary(mask):
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.size == 0 or not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            f"mask: expected (H, W) of 0 and 1, not {mask.shape}: use mask == class_id"
+        )
+    return mask.astype(np.uint8)
+
+
+def encode_rle(mask, compressed=True):
+    """Encode a binary mask (H, W) as COCO's RLE: {"size": [H, W], "counts": ...}, ready for JSON.
+
+    Runs go down the columns (column-major) and begin with the zeros. `counts` is a str if
+    `compressed`, else the list of run lengths. Source: COCO API, common/maskApi.c.
+    Lesson: 01_mask_basics.
+    """
+    mask = _as_binary(mask)
+    if compressed:
+        rle = coco.encode(np.asfortranarray(mask))
+        return {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")}
+    flat = mask.ravel(order="F")
+    starts = np.flatnonzero(np.diff(flat, prepend=0)).tolist()  # where the value changes
+    return {"size": list(mask.shape), "counts": np.diff([0, *starts, flat.size]).tolist()}
+
+
+def decode_rle(rle):
+    """Decode COCO's RLE, compressed (str or bytes) or not (list), to (H, W) uint8 of 0 and 1.
+
+    Raises ValueError where the runs do not add up to H * W; pycocotools by itself would read
+    beyond its memory there. Source: COCO API, common/maskApi.c. Lesson: 01_mask_basics.
+    """
+    height, width = rle["size"]
+    counts = rle["counts"]
+    runs = counts if isinstance(counts, list | tuple) else _runs(counts)
+    if min(height, width) < 1 or any(n != int(n) or n < 0 for n in runs):
+        raise ValueError(f"rle: size {[height, width]} or a run is negative: encode it again")
+    if sum(runs) != height * width:
+        raise ValueError(
+            f"rle: its runs cover {sum(runs)} pixels, its size [H, W] = {[height, width]} has "
+            f"{height * width}: is the size swapped or from another picture?"
+        )
+    return coco.decode(
+        coco.frPyObjects({"size": [height, width], "counts": list(runs)}, *rle["size"])
+    )
+
+
+def _runs(text):
+    """Run lengths of a compressed RLE: 5 bits a character, as the change from two runs before."""
+    runs, value, shift = [], 0, 0
+    for code in text.encode("ascii") if isinstance(text, str) else bytes(text):
+        bits = code - 48
+        if not 0 <= bits < 64:
+            raise ValueError(
+                f"rle: {chr(code)!r} is not a character of COCO's RLE: encode it again"
+            )
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:  # the last character of this run
+            value -= (bits & 16) << (shift - 4)  # its sign
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value, shift = 0, 0
+    if shift:
+        raise ValueError("rle: its text ends in the middle of a run: copy it whole")
+    return runs
+
+
+def to_polygons(mask):
+    """Trace a binary mask (H, W) into rings on pixel corners, each (N, 2) int64 of x, y.
+
+    Outer rings run clockwise as seen, holes against it; the first corner is not repeated; pixels
+    that touch only at a corner get rings of their own. `from_polygons` gives the very mask back.
+    An empty mask gives []. Lesson: 01_mask_basics.
+    """
+    inside = np.pad(_as_binary(mask), 1).astype(bool)
+    above, below = inside[:-1, 1:-1], inside[1:, 1:-1]  # of each horizontal edge
+    left, right = inside[1:-1, :-1], inside[1:-1, 1:]  # of each vertical edge
+    steps = []  # x, y -> x, y, the mask always on the right hand
+    for edges, start, end in (
+        (below & ~above, (0, 0), (1, 0)),
+        (above & ~below, (1, 0), (0, 0)),
+        (left & ~right, (0, 0), (0, 1)),
+        (right & ~left, (0, 1), (0, 0)),
+    ):
+        corner = np.argwhere(edges)[:, ::-1]
+        steps.append(np.hstack([corner + start, corner + end]))
+    steps = np.concatenate(steps)
+    exits = {}
+    for x0, y0, x1, y1 in steps[np.lexsort((steps[:, 0], steps[:, 1]))].tolist():
+        exits.setdefault((x0, y0), []).append((x1, y1))
+    return [_walk(start, exits) for start in exits if exits[start]]
+
+
+def _walk(start, exits):
+    """Follow the edges from a ring's first corner in reading order until back, taking them out."""
+    ring, here, step = [], start, None
+    while not ring or here != start:
+        nexts = exits[here]
+        turn = (here[0] - step[1], here[1] + step[0]) if step else None  # right: same pixel
+        there = turn if turn in nexts else nexts[0]
+        nexts.remove(there)
+        if (there[0] - here[0], there[1] - here[1]) != step:
+            ring.append(here)
+        step = (there[0] - here[0], there[1] - here[1])
+        here = there
+    return np.array(ring, np.int64)
+
+
+def _as_rings(rings):
+    rings = [np.asarray(ring, np.float64) for ring in rings]
+    for k, ring in enumerate(rings):
+        if ring.ndim != 2 or ring.shape[1] != 2 or len(ring) < 3 or not np.isfinite(ring).all():
+            raise ValueError(
+                f"rings[{k}]: expected (N, 2) finite x, y with N >= 3, not {ring.shape}: "
+                "COCO's flat lists need np.reshape(ring, (-1, 2))"
+            )
+    return rings
+
+
+def from_polygons(rings, height, width):
+    """Fill rings of x, y (pixel edges: 0..width, 0..height) into a mask (H, W) uint8 of 0 and 1.
+
+    Even-odd rule at pixel centres: a pixel is set if its centre lies inside an odd number of rings,
+    so holes, islands in holes and several parts need no marks. A centre on a left or top edge is
+    in. Parts outside the picture are cut off. Raises ValueError for a bad ring.
+    Lesson: 01_mask_basics.
+    """
+    flips = np.zeros((height, width + 1), bool)  # the extra column takes crossings beyond the right
+    for ring in _as_rings(rings):
+        for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+            # Rows whose centre y + 0.5 lies in [low, high): each crosses this edge once.
+            low, high = np.ceil(np.clip([min(y0, y1) - 0.5, max(y0, y1) - 0.5], 0, height))
+            rows = np.arange(int(low), int(high))
+            if len(rows):
+                x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+                flips[rows, np.ceil(x - 0.5).clip(0, width).astype(int)] ^= True
+    return np.logical_xor.accumulate(flips, axis=1)[:, :-1].astype(np.uint8)
+
+
+def rasterize_coco(rings, height, width):
+    """Fill rings as COCO's own rasteriser does, (H, W) uint8 of 0 and 1, to compare with ours.
+
+    It joins the rings (a hole is filled) and rounds edges its own way, so even a traced mask may
+    come back changed by a pixel along its edge. Source: COCO API, rleFrPoly.
+    Lesson: 01_mask_basics.
+    """
+    flat = [ring.ravel().tolist() for ring in _as_rings(rings)]
+    if not flat:
+        return np.zeros((height, width), np.uint8)
+    return coco.decode(coco.merge(coco.frPyObjects(flat, height, width)))
+
+
+# ---------------------------------------------------------------- resizing and colours
+
+
+def resize_mask(mask, size):
+    """Resize (H, W) of any dtype to `size` (h, w), rows first: each new pixel's centre picks an id.
+
+    No id is invented and nothing shifts: row i reads source row floor((i + 1/2) H / h), in whole
+    numbers; OpenCV's INTER_NEAREST drops the half. Where a centre falls between two source pixels
+    (even shrinking) the right or lower one is read; everywhere else flips commute with resizing.
+    Raises ValueError for other shapes. Lesson: 01_mask_basics.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.size == 0 or len(size) != 2 or min(size) < 1:
+        raise ValueError(
+            f"mask: expected (H, W) and a size (h, w) over 0, not {mask.shape}, {size}"
+        )
+    rows, cols = ((2 * np.arange(n) + 1) * old // (2 * n) for n, old in zip(size, mask.shape))
+    return mask[rows[:, None], cols]
+
+
+def colorize(mask, palette=PALETTE):
+    """Paint ids (H, W) with a palette (N, 3) uint8, one look-up: (H, W, 3) uint8 RGB.
+
+    Void (255) has a colour of its own. Raises ValueError for an id beyond the palette.
+    Lesson: 01_mask_basics.
+    """
+    mask, palette = _as_ids(mask), np.asarray(palette)
+    if palette.ndim != 2 or palette.shape[1] != 3 or palette.dtype != np.uint8:
+        raise ValueError(f"palette: expected (N, 3) uint8, not {palette.shape} {palette.dtype}")
+    if mask.max() >= len(palette):
+        raise ValueError(
+            f"mask: id {mask.max()} has no colour: the palette ends at {len(palette) - 1}"
+        )
+    return palette[mask]
+
+
+def color_matrix(source="BGR", target="RGB"):
+    """The 3x3 matrix that reorders channels: target = matrix @ source, for every pixel.
+
+    Raises ValueError if the two do not name the same three channels. Lesson: 01_mask_basics.
+    """
+    if len(set(source)) != 3 or sorted(source) != sorted(target):
+        raise ValueError(
+            f"{source!r} and {target!r} must name the same three channels, as in 'BGR'"
+        )
+    return np.array([[float(s == t) for s in source] for t in target])
+
+
+def apply_color_matrix(image, matrix):
+    """Multiply each pixel of (H, W, 3) uint8 by a (3, 3) matrix; rounded and clipped to 0..255.
+
+    Raises ValueError for other shapes and dtypes. Lesson: 01_mask_basics.
+    """
+    image, matrix = np.asarray(image), np.asarray(matrix, np.float64)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or matrix.shape != (3, 3):
+        raise ValueError(
+            f"image: expected (H, W, 3) uint8 and a (3, 3) matrix, not {image.shape} {image.dtype} "
+            f"and {matrix.shape}"
+        )
+    return np.rint(image @ matrix.T).clip(0, 255).astype(np.uint8)
