@@ -5,7 +5,9 @@ one line that names the file, or the array's name, and the cure. Built in lesson
 """
 
 import os
+import struct
 import uuid
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -25,7 +27,7 @@ PETS = {1: 1, 2: 0, 3: IGNORE}
 VOC = {**{k: k for k in range(21)}, 255: IGNORE}
 # Cityscapes labelIds -> trainIds, cityscapesScripts helpers/labels.py: 19 classes, the rest void.
 _CITYSCAPES_19 = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-CITYSCAPES = {k: IGNORE for k in range(34)} | {k: i for i, k in enumerate(_CITYSCAPES_19)}
+CITYSCAPES = dict.fromkeys(range(34), IGNORE) | {k: i for i, k in enumerate(_CITYSCAPES_19)}
 
 
 def _make_palette():
@@ -70,12 +72,12 @@ def _bytes(path):
 
 
 def _open(data, path):
-    """The PIL image as stored, the same upright, its frames, and whether its data covers it."""
+    """The PIL image as stored, the same image upright, and its number of frames."""
     try:
-        Image.open(BytesIO(data)).verify()  # PNG: chunk CRCs, which load() alone lets pass
         image = Image.open(BytesIO(data))
+        if image.format == "PNG":
+            _verify_png(data)
         frames = getattr(image, "n_frames", 1)
-        whole = bool(image.tile) and tuple(image.tile[0][1]) in {(0, 0, *image.size), (0, 0)}
         image.load()
         upright = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
@@ -87,22 +89,52 @@ def _open(data, path):
             f"{path}: claims to be larger than {2 * Image.MAX_IMAGE_PIXELS:,} pixels: "
             "cut it into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         ) from None
-    except Exception as error:  # noqa: BLE001 - PIL raises OSError, SyntaxError, zlib.error ...
+    except Exception as error:  # PIL raises OSError, SyntaxError, zlib.error ...
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: is damaged ({reason}): copy or export it again") from None
-    return image, upright, frames, whole
+    return image, upright, frames
+
+
+def _verify_png(data):
+    """Raise where a PNG is not whole: PIL lets missing rows pass, as zeros, and wrong checksums."""
+    at, kinds, pixels = 8, [], b""
+    while at < len(data) and kinds[-1:] != [b"IEND"]:
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        body, crc = data[at + 8 : at + 8 + length], data[at + 8 + length : at + 12 + length]
+        if crc != zlib.crc32(kind + body).to_bytes(4, "big"):
+            raise ValueError(f"the checksum of its {kind} part is wrong or cut off")
+        pixels += body if kind == b"IDAT" else b""
+        kinds.append(kind)
+        at += 12 + length
+    if kinds[:1] != [b"IHDR"] or kinds.count(b"IHDR") != 1 or kinds[-1] != b"IEND":
+        raise ValueError("its IHDR or IEND part is missing or double")
+    width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    if color == 3 and b"PLTE" not in kinds:
+        raise ValueError("its palette is missing")
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
+    passes = _ADAM7 if interlaced else [(0, 0, 1, 1)]
+    sizes = [(-((x - width) // dx), -((y - height) // dy)) for x, y, dx, dy in passes]
+    needed = sum(h * (1 + (w * bits + 7) // 8) for w, h in sizes if w > 0)
+    found = len(zlib.decompressobj().decompress(pixels, needed + 1))
+    if found != needed:
+        raise ValueError(f"it has {'more' if found > needed else 'fewer'} pixels than it says")
+
+
+# x, y of the first pixel and the steps of each pass: PNG specification 8.2.
+_ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)]
+_ADAM7 += [(0, 1, 1, 2)]
 
 
 def read_image(path):
     """Read a picture as (H, W, 3) uint8 RGB, upright (the EXIF orientation is carried out).
 
     Gray and palette pictures become RGB. Raises FileNotFoundError or ValueError, in one line, for a
-    file that is missing, damaged, animated, 16-bit gray or float, or really transparent. Source: CIPA
-    DC-008 (EXIF), tag 0x0112 Orientation. Lesson: 01_mask_basics.
+    file that is missing, damaged, animated, 16-bit gray or float, or really transparent. Source:
+    CIPA DC-008 (EXIF), tag 0x0112 Orientation. Lesson: 01_mask_basics.
     """
     path = Path(path)
     data = _bytes(path)
-    image, upright, frames, _ = _open(data, path)
+    image, upright, frames = _open(data, path)
     if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG with a second, smaller picture
         raise ValueError(f"{path}: holds {frames} frames: export the one you want as PNG or JPEG")
     if image.mode not in {"1", "L", "P", "RGB", "RGBA", "LA", "PA", "CMYK", "YCbCr"}:
@@ -118,10 +150,10 @@ def read_mask(path, classes=None, ignore_index=None, colors=None):
     """Read a mask as (H, W) uint8 (uint16 for a 16-bit file), exactly the ids that are stored.
 
     A palette file gives its indices, never its colours; gray files of 1, 2, 4, 8 and 16 bits give
-    the stored numbers; EXIF orientation is carried out. PNG, and 8- or 16-bit TIFF, BMP and GIF
-    without loss. `colors` ({id: (r, g, b)} or an (N, 3) table) says that the ids are coded as
-    colours. `classes` (a number or names) refuses all other ids; 255 too, unless
-    `ignore_index=255` says that it is void. The array is C-contiguous and writable.
+    the stored numbers; EXIF orientation is carried out. Reads PNG (the only one with checksums),
+    lossless 8- or 16-bit TIFF, and 8- or 24-bit BMP. `colors` ({id: (r, g, b)} or an (N, 3) table)
+    says that the ids are coded as colours. `classes` (a number or names) refuses all other ids; 255
+    too, unless `ignore_index=255` says that it is void. The array is C-contiguous and writable.
 
     Raises FileNotFoundError or ValueError, in one line, for all that could change an id: JPEG and
     other lossy formats, alpha, RGB without `colors`, floats, several frames, damage, wrong suffix.
@@ -134,16 +166,20 @@ def read_mask(path, classes=None, ignore_index=None, colors=None):
     return mask
 
 
-_SUFFIXES = {
-    "PNG": {".png"},
-    "TIFF": {".tif", ".tiff"},
-    "BMP": {".bmp"},
-    "GIF": {".gif"},
+_SUFFIXES = {"PNG": {".png"}, "TIFF": {".tif", ".tiff"}, "BMP": {".bmp"}}
+_LOSSLESS_TIFF = {
+    "raw",
+    "packbits",
+    "tiff_lzw",
+    "tiff_deflate",
+    "tiff_adobe_deflate",
+    "zstd",
+    "lzma",
 }
 
 
 def _decode_mask(data, path, colors=None):
-    image, upright, frames, whole = _open(data, path)
+    image, upright, frames = _open(data, path)
     kind = image.format
     if kind not in _SUFFIXES:
         raise ValueError(
@@ -151,8 +187,8 @@ def _decode_mask(data, path, colors=None):
         )
     if path.suffix.lower() not in _SUFFIXES[kind]:
         raise ValueError(f"{path}: is {kind} inside: rename it to {min(_SUFFIXES[kind])}")
-    if frames > 1 or not whole:
-        raise ValueError(f"{path}: holds {frames} frames or a part: export one whole mask as PNG")
+    if frames > 1:
+        raise ValueError(f"{path}: holds {frames} frames: export the one you want as PNG")
     if image.mode in {"RGBA", "LA", "PA", "RGBX", "La", "RGBa"} or "transparency" in image.info:
         raise ValueError(f"{path}: has transparency: export the mask without alpha, as PNG")
     depth = _stored_depth(image, data, path)
@@ -178,13 +214,16 @@ def _stored_depth(image, data, path):
         depth = data[24]  # IHDR: bit depth
     elif kind == "TIFF":
         depth = max(image.tag_v2.get(258, (1,)))
-        lossless = {"raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"}
-        if image.info.get("compression") not in lossless:
-            raise ValueError(f"{path}: its TIFF compression may lose ids: save it again as PNG")
-        if depth not in {8, 16} or image.tag_v2.get(262) == 0:  # 0: white is zero, PIL inverts
-            raise ValueError(f"{path}: is a {depth}-bit or inverted TIFF: save it again as PNG")
+        if image.info.get("compression") not in _LOSSLESS_TIFF:
+            raise ValueError(f"{path}: its TIFF compression may lose ids: export it again, as PNG")
+        # Photometric 0 (white is zero) PIL inverts; sample format 2 (signed) turns -1 into 255.
+        plain = image.tag_v2.get(262) in {1, 2, 3} and set(image.tag_v2.get(339, (1,))) == {1}
+        if depth not in {8, 16} or not plain:
+            raise ValueError(
+                f"{path}: is a TIFF of {depth} bits, signed or inverted: export it again, as PNG"
+            )
     elif kind == "BMP" and (int.from_bytes(data[28:30], "little") not in {8, 24} or mode == "1"):
-        raise ValueError(f"{path}: is not an 8- or 24-bit BMP: save it again as PNG")
+        raise ValueError(f"{path}: is not an 8- or 24-bit BMP: export it again, as PNG")
     if mode not in good:
         raise ValueError(
             f"{path}: its pixels are {mode!r}, not whole ids: save the mask as 8- or 16-bit PNG"
@@ -208,13 +247,14 @@ def check_ids(mask, classes, ignore_index=None, name="mask"):
     if not bad.any():
         return
     found = [f"{i} in {n} pixels" for i, n in zip(ids[bad], pixels[bad], strict=True)]
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
     cure = "remap the mask, or raise classes"
     if 255 in ids[bad]:
         cure = "is 255 a class (remap it) or void (pass ignore_index=255)?"
-    raise ValueError(
-        f"{name}: holds ids outside 0..{count - 1}: {', '.join(found[:5])}{more}: {cure}"
-    )
+    raise ValueError(f"{name}: holds ids outside 0..{count - 1}: {_first_five(found)}: {cure}")
+
+
+def _first_five(found):
+    return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
 
 
 # ---------------------------------------------------------------- ids, colours, class maps
@@ -247,12 +287,12 @@ def decode_rgb(rgb, colors, name="mask"):
         found, pixels = np.unique(packed[unknown], return_counts=True)
         listed = [
             f"({k >> 16},{k >> 8 & 255},{k & 255}) in {n} pixels"
-            for k, n in zip(found[:5], pixels[:5], strict=True)
+            for k, n in zip(found, pixels, strict=True)
         ]
         are = "colour is" if len(found) == 1 else "colours are"
         raise ValueError(
-            f"{name}: {len(found)} {are} not in the table: {', '.join(listed)}"
-            f"{', ...' if len(found) > 5 else ''}: add them, or export without smoothing"
+            f"{name}: {len(found)} {are} not in the table: {_first_five(listed)}: "
+            "add them, or export the mask without smoothing"
         )
     return _smallest(ids, name)[at]
 
@@ -337,11 +377,10 @@ def remap(mask, table, name="mask"):
     in the table raise ValueError, named and counted. Lesson: 01_mask_basics.
     """
     mask = _as_ids(mask, name)
-    unknown = {i: n for i, n in zip(*np.unique(mask, return_counts=True), strict=True)}
-    unknown = {i: n for i, n in unknown.items() if i not in table}
+    ids, pixels = np.unique(mask, return_counts=True)
+    unknown = [f"{i} in {n} pixels" for i, n in zip(ids, pixels, strict=True) if i not in table]
     if unknown:
-        found = ", ".join(f"{i} in {n} pixels" for i, n in unknown.items())
-        raise ValueError(f"{name}: ids that the table lacks: {found}: add them to the table")
+        raise ValueError(f"{name}: the table lacks the ids {_first_five(unknown)}: add them to it")
     lut = np.zeros(65536, _smallest(np.array(list(table.values())), name).dtype)
     lut[_smallest(np.array(list(table)), f"{name}: the table")] = list(table.values())
     return lut[mask]
@@ -618,7 +657,10 @@ def resize_mask(mask, size):
         raise ValueError(
             f"mask: expected (H, W) and a size (h, w) over 0, not {mask.shape}, {size}"
         )
-    rows, cols = ((2 * np.arange(n) + 1) * old // (2 * n) for n, old in zip(size, mask.shape))
+    rows, cols = (
+        (2 * np.arange(new) + 1) * old // (2 * new)
+        for new, old in zip(size, mask.shape, strict=True)
+    )
     return mask[rows[:, None], cols]
 
 
