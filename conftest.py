@@ -1,0 +1,85 @@
+"""Shared by the package's tests and by nbval's run of the notebooks."""
+
+import importlib.util
+import os
+import sys
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+
+# Before anything imports matplotlib or albumentations: no window, no question to a registry.
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+
+def load_build():
+    """The module notebooks/build.py, which belongs to no package."""
+    if "build" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("build", ROOT / "notebooks" / "build.py")
+        sys.modules["build"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["build"])
+    return sys.modules["build"]
+
+
+@pytest.fixture(scope="session")
+def build():
+    return load_build()
+
+
+def pytest_configure(config):
+    """Lets pytest be started in any folder, and Hypothesis take its time on a busy machine."""
+    sanitize = config.getoption("nbval_sanitize_with", None)
+    if sanitize and not Path(sanitize).is_absolute():
+        config.option.nbval_sanitize_with = str(config.rootpath / sanitize)
+    from hypothesis import settings
+
+    settings.register_profile("course", deadline=None)
+    settings.load_profile("course")
+
+
+def is_notebook(item):
+    return item.path.suffix == ".ipynb"
+
+
+def pytest_collection_modifyitems(items):
+    """The package's tests are quick: they come first."""
+    items.sort(key=is_notebook)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Notebooks run under nbval in the environment in which the build ran them."""
+    if is_notebook(item) and "MPLBACKEND" in os.environ:
+        environment = load_build().kernel_environment()
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+SECONDS = defaultdict(float)
+
+
+def pytest_runtest_logreport(report):
+    path = report.nodeid.split("::")[0]
+    if path.endswith(".ipynb"):
+        SECONDS[path] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Minutes that each notebook took, beside its budget."""
+    if not SECONDS:
+        return
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    budget = settings["tool"]["workbook"]["budget-minutes"]
+    terminalreporter.section("minutes of the notebooks")
+    total = 0.0
+    for path, seconds in SECONDS.items():
+        name = str(Path(path).relative_to("notebooks").with_suffix("")) if "/" in path else path
+        allowed = budget.get(Path(path).stem, budget["default"])
+        over = "  over its budget" if seconds / 60 > allowed else ""
+        terminalreporter.line(f"{name:<44} {seconds / 60:6.2f} of {allowed:4.1f}{over}")
+        total += seconds / 60
+    terminalreporter.line(f"{'all':<44} {total:6.2f}")
