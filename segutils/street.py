@@ -1,0 +1,1303 @@
+"""Draws street scenes from a seed: image, mask and instance ids that belong together.
+
+A scene is a small town street in centimetres: `s` runs along the street, `t` across it, `y` up.
+A pinhole camera looks at it, every thing is painted back to front, and each stroke goes into
+the picture and, with the thing's number, into a map of who is visible where. Both are four times
+as large as the result and are reduced together, so edges are smooth and labels follow them.
+
+The same seed gives the same mask and instances on every machine: whatever decides geometry is an
+integer. Random numbers are the raw words of PCG64 (a stream that NumPy keeps frozen), directions
+and circles are tables of 1024ths, the projection divides integers, and only polygons with integer
+corners are filled, never lines with a width. Light, weather and noise use floats and touch the
+image alone.
+"""
+
+import argparse
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+ZOOM = 4  # sub-pixels along each side of a pixel
+CLEAR = 12  # of the 16 sub-pixels that one thing must fill, or the pixel is void
+SPECK = 14  # an object with fewer visible pixels (at size 128) is void: too small to name
+NEAR = 90  # cm; nothing closer than this to the camera is painted
+PERSON, CAR, VOID = 1, 2, 255
+STREAM = 1 << 40  # scene seeds from here on belong to generate(); below, to draw() and the folder
+
+# cos and sin in 1024ths, every 5.625 degrees
+TURN = [(round(1024 * math.cos(i * math.pi / 32)), round(1024 * math.sin(i * math.pi / 32)))
+        for i in range(64)]
+CIRCLE = TURN[::4]
+
+# Colours chosen by hand: what walls, paint, cloth and leaves look like under a grey sky.
+WALLS = [(203, 184, 158), (176, 126, 102), (216, 204, 180), (156, 158, 156), (190, 156, 126),
+         (205, 192, 190), (158, 108, 90), (224, 217, 203), (172, 180, 172), (146, 128, 112),
+         (198, 170, 124), (172, 184, 194), (186, 140, 132)]
+ROOFS = [(126, 76, 62), (98, 88, 84), (86, 90, 100), (142, 94, 70), (112, 102, 94)]
+PAINT = [(150, 46, 44), (48, 76, 116), (206, 208, 206), (44, 46, 50), (134, 140, 144),
+         (84, 100, 86), (188, 172, 136), (58, 98, 94), (196, 146, 64), (104, 54, 62),
+         (122, 150, 170), (228, 226, 218), (92, 110, 140), (70, 62, 58)]
+CLOTH = [(160, 56, 52), (54, 72, 110), (66, 68, 74), (188, 178, 160), (92, 112, 86),
+         (196, 152, 70), (118, 84, 64), (146, 104, 128), (104, 140, 158), (214, 210, 202),
+         (40, 44, 54), (178, 112, 88), (84, 60, 82), (126, 132, 120)]
+LEGWEAR = [(52, 62, 88), (48, 48, 52), (98, 90, 80), (72, 76, 84), (136, 122, 98), (78, 96, 122)]
+SKIN = [(234, 196, 170), (214, 168, 136), (180, 130, 98), (136, 92, 68), (98, 68, 52)]
+HAIR = [(42, 34, 30), (86, 60, 42), (148, 114, 72), (196, 170, 118), (128, 124, 120), (126, 66, 42)]
+LEAVES = [(74, 104, 58), (88, 112, 56), (62, 92, 64), (104, 120, 62), (158, 122, 54), (150, 92, 52)]
+GLASS, TYRE, STEEL = (70, 84, 98), (34, 34, 37), (112, 116, 120)
+
+
+class Scene(NamedTuple):
+    """One scene.
+
+    image: (H, W, 3) uint8 RGB. mask: (H, W) uint8, 0 background, 1 person, 2 car, 255 void.
+    instances: (H, W) uint16, class_id * 1000 + k with k from 1, 0 for background; it holds no
+    void. Wherever mask is not 255, mask == instances // 1000.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    instances: np.ndarray
+
+
+class Dice:
+    """Integers from the raw words of PCG64, which no release of NumPy changes."""
+
+    def __init__(self, *key: int):
+        words = np.random.PCG64(np.random.SeedSequence(key))
+        self._words = itertools.chain.from_iterable(
+            words.random_raw(512).tolist() for _ in itertools.count())
+
+    def between(self, low: int, high: int) -> int:
+        """One of low..high, both included."""
+        return low + (next(self._words) >> 20) % (high - low + 1)
+
+    def chance(self, percent: int) -> bool:
+        return self.between(0, 99) < percent
+
+    def pick(self, items):
+        return items[self.between(0, len(items) - 1)]
+
+    def near(self, colour, spread: int = 10):
+        """The colour, a little lighter or darker."""
+        d = self.between(-spread, spread)
+        return tuple(min(255, max(0, c + d)) for c in colour)
+
+
+class Weather(NamedTuple):
+    """What a kind of light does to the picture."""
+
+    zenith: tuple
+    skyline: tuple
+    light: tuple  # percent of each channel that a surface gives back
+    clear: int  # cm of air after which half of the colour is haze
+    shadow: int  # percent of light that a cast shadow keeps; 100: none
+    cloud: int  # percent of the sky under cloud
+    lamps: bool = False
+    wet: bool = False
+    noise: int = 3
+
+
+WEATHER = {
+    "day": Weather((104, 146, 196), (196, 212, 222), (104, 102, 97), 30000, 58, 30),
+    "overcast": Weather((164, 170, 178), (204, 206, 206), (88, 90, 92), 16000, 82, 80),
+    "dusk": Weather((84, 92, 138), (238, 172, 120), (82, 68, 66), 14000, 72, 40, lamps=True),
+    "night": Weather((20, 26, 48), (58, 60, 84), (46, 49, 64), 12000, 92, 20, True, noise=5),
+    "fog": Weather((190, 194, 198), (202, 205, 207), (90, 92, 93), 1500, 90, 0),
+    "rain": Weather((122, 130, 140), (168, 174, 180), (72, 75, 80), 6000, 88, 90, wet=True),
+}
+
+
+class Level(NamedTuple):
+    """What makes a scene easy or hard."""
+
+    weather: dict  # kind of light: weight
+    people: tuple
+    cars: tuple
+    clutter: tuple
+    smallest: int  # height in pixels at size 128 below which no person or car is placed
+    cover: int  # percent of scenes with something close to the camera that hides others
+    noise: int  # percent
+
+
+LEVELS = {
+    "plain": Level({"day": 60, "overcast": 25, "dusk": 15}, (1, 3), (1, 2), (1, 3), 19, 10, 60),
+    "full": Level({"day": 30, "overcast": 16, "dusk": 15, "night": 15, "fog": 11, "rain": 13},
+                  (1, 9), (1, 6), (3, 9), 9, 40, 100),
+}
+
+
+def mix(a, b, percent: int):
+    """Colour a with `percent` of colour b."""
+    return tuple((x * (100 - percent) + y * percent) // 100 for x, y in zip(a, b, strict=True))
+
+
+def shade(colour, percent: int):
+    return tuple(min(255, c * percent // 100) for c in colour)
+
+
+class View:
+    """Camera and canvas: strokes in camera centimetres (x right, y up, z away) become pixels."""
+
+    def __init__(self, size, weather: Weather, at, turn, height, zoom, horizon, centre=500):
+        self.side = size * ZOOM
+        self.weather, self.at, self.turn, self.height = weather, at, TURN[turn % 64], height
+        self.focal = self.side * zoom // 100
+        self.sky = self.side * horizon // 1000
+        self.middle = self.side * centre // 1000
+        self.image = np.zeros((self.side, self.side, 3), np.uint8)
+        self.who = np.zeros((self.side, self.side), np.uint8)
+        self.shadows = np.zeros((self.side, self.side), np.uint8)
+        self.mode = "paint"  # or "shadow": flat on the ground; or "mirror": in wet ground
+        self.number = None  # of the thing being painted; 0 background; None: labels stay
+        self.raised = 0  # cm that everything is lifted, for a statue on its base
+        self.haze = 0
+        self.sun = (0, 0)
+        self.glows = []  # (x, y, radius, colour) in sub-pixels
+
+    def spot(self, s, t):
+        """Where a point of the street stands in front of the camera: (x, z)."""
+        c, n = self.turn
+        s, t = s - self.at[0], t - self.at[1]
+        return (s * c - t * n) >> 10, (s * n + t * c) >> 10
+
+    def heading(self, turn):
+        """A direction of the street, as the camera sees it, in 1024ths of (x, z)."""
+        (c, n), (a, b) = self.turn, TURN[turn % 64]
+        return (a * c - b * n) >> 10, (a * n + b * c) >> 10
+
+    def pixel(self, x, y, z):
+        return (self.middle + self.focal * x // z,
+                self.sky + self.focal * (self.height - y) // z)
+
+    def inside(self, x, z, margin=0):
+        """Whether the ground point (x, z) lies between the left and right edge of the picture."""
+        return z > NEAR and -margin < self.pixel(x, 0, z)[0] * 100 // self.side < 100 + margin
+
+    def ink(self, colour, lit=False):
+        if not lit:
+            colour = tuple(min(255, c * k // 100)
+                           for c, k in zip(colour, self.weather.light, strict=True))
+        return mix(colour, self.weather.skyline, self.haze * (60 if lit else 100) // 100)
+
+    def set_distance(self, z):
+        self.haze = max(0, 100 * z // (z + self.weather.clear))
+
+    def corners(self, points):
+        """Camera points as an int32 polygon, or None if one of them is behind the camera."""
+        if self.raised:
+            points = [(x, y + self.raised, z) for x, y, z in points]
+        if self.mode == "shadow":
+            a, b = self.sun
+            points = [(x + (a * y >> 10), 0, z + (b * y >> 10)) for x, y, z in points]
+        elif self.mode == "mirror":
+            points = [(x, -y, z) for x, y, z in points]
+        if min(p[2] for p in points) < NEAR:
+            return None
+        return np.array([self.pixel(*p) for p in points], np.int32)
+
+    def fill(self, points, colour, lit=False):
+        """Fill a polygon of camera points, in the picture and in the map of who is where."""
+        polygon = self.corners(points)
+        if polygon is None:
+            return
+        if self.mode == "shadow":
+            cv2.fillPoly(self.shadows, [polygon], 255)
+            return
+        cv2.fillPoly(self.image, [polygon], self.ink(colour, lit))
+        if self.number is not None and self.mode == "paint":
+            cv2.fillPoly(self.who, [polygon], self.number)
+
+    def hull(self, points, colour):
+        """Fill the convex hull of camera points."""
+        polygon = self.corners(points)
+        if polygon is not None:
+            order = cv2.convexHull(polygon, returnPoints=False)[:, 0]
+            self.fill([points[i] for i in order], colour)
+
+    def faces_us(self, points):
+        """Whether the outside of a polygon looks at the camera; in a shadow every side counts."""
+        if self.mode == "shadow":
+            return True
+        if min(p[2] for p in points) < NEAR:
+            return False
+        flat = [self.pixel(*p) for p in points]
+        return sum(a[0] * b[1] - b[0] * a[1]
+                   for a, b in zip(flat, flat[1:] + flat[:1], strict=True)) < 0
+
+    def ground(self, corners, colour, y=0):
+        """Fill a polygon of street points (s, t); what lies behind the camera is cut off."""
+        points = [self.spot(s, t) for s, t in corners]
+        kept = []
+        for (x0, z0), (x1, z1) in zip(points, points[1:] + points[:1], strict=True):
+            if z0 >= NEAR:
+                kept.append((x0, y, z0))
+            if (z0 < NEAR) != (z1 < NEAR):
+                kept.append((x0 + (x1 - x0) * (NEAR - z0) // (z1 - z0), y, NEAR))
+        if len(kept) > 2:
+            polygon = np.array([self.pixel(*p) for p in kept], np.int32)
+            cv2.fillPoly(self.image, [polygon.clip(-30000, 30000)], self.ink(colour))
+
+    def wall(self, s, t, rectangles, colour, lit=False):
+        """Fill rectangles (left, bottom, right, top) of a wall along the street, in one go."""
+        if not rectangles:
+            return
+        r = np.array(rectangles, np.int64)
+        c, n = self.turn
+        along, up = r[:, [0, 0, 2, 2]] + s - self.at[0], r[:, [1, 3, 3, 1]]
+        x = (along * c - (t - self.at[1]) * n) >> 10
+        z = (along * n + (t - self.at[1]) * c) >> 10
+        seen = z.min(axis=1) >= NEAR
+        x, z, up = x[seen], z[seen], up[seen]
+        flat = np.stack([self.middle + self.focal * x // z,
+                         self.sky + self.focal * (self.height - up) // z], axis=-1)
+        for polygon in flat.astype(np.int32):
+            cv2.fillConvexPoly(self.image, polygon, self.ink(colour, lit))
+
+    def glow(self, point, radius, colour):
+        """Remember a light at a camera point; it is added once the picture is reduced."""
+        if self.mode == "paint" and self.weather.lamps and point[2] > NEAR:
+            x, y = self.pixel(*point)
+            self.glows.append((x, y, self.focal * radius // point[2], colour))
+
+
+# --- shapes ------------------------------------------------------------------------------------
+
+def oval(u, v, ru, rv):
+    return [(u + (ru * c >> 10), v + (rv * n >> 10)) for c, n in CIRCLE]
+
+
+def limb(a, b, wide, narrow):
+    """A tapered strip from a to b, `wide` and `narrow` its whole widths at the two ends."""
+    du, dv = b[0] - a[0], b[1] - a[1]
+    length = max(1, math.isqrt(du * du + dv * dv))
+    n = (-dv, du)
+    p, q = [(n[0] * w // (2 * length), n[1] * w // (2 * length)) for w in (wide, narrow)]
+    return [(a[0] + p[0], a[1] + p[1]), (b[0] + q[0], b[1] + q[1]),
+            (b[0] - q[0], b[1] - q[1]), (a[0] - p[0], a[1] - p[1])]
+
+
+def pane(quad, left, bottom, right, top):
+    """A part of a quad (bottom left, top left, top right, bottom right), bounds in percent."""
+    def at(a, b):
+        bl, tl, tr, br = quad
+        return tuple((p * (100 - a) * (100 - b) + q * (100 - a) * b + r * a * b
+                      + k * a * (100 - b)) // 10000 for p, q, r, k in zip(bl, tl, tr, br,
+                                                                         strict=True))
+    return [at(left, bottom), at(left, top), at(right, top), at(right, bottom)]
+
+
+Paint = Callable[[View, int, int], None]
+
+
+class Flat:
+    """A pen for things drawn as a board that faces the camera, in centimetres from the foot."""
+
+    def __init__(self, view: View, x, z, percent=100, flip=1):
+        self.view, self.x, self.z, self.percent, self.flip = view, x, z, percent, flip
+
+    def __call__(self, shape, colour, lit=False):
+        k = self.percent
+        self.view.fill([(self.x + self.flip * u * k // 100, v * k // 100, self.z)
+                        for u, v in shape], colour, lit)
+
+    def box(self, left, bottom, right, top, colour, lit=False):
+        self([(left, bottom), (left, top), (right, top), (right, bottom)], colour, lit)
+
+    def pixels(self, cm):
+        """How many pixels of a 128-pixel picture `cm` centimetres take here."""
+        return self.view.focal * cm * self.percent * 128 // (100 * self.z * self.view.side)
+
+
+class Solid:
+    """A pen for things with a length and a direction: points (along, y, aside)."""
+
+    def __init__(self, view: View, x, z, turn):
+        self.view, self.x, self.z, (self.c, self.n) = view, x, z, view.heading(turn)
+
+    def point(self, along, y, aside):
+        return (self.x + ((along * self.c - aside * self.n) >> 10), y,
+                self.z + ((along * self.n + aside * self.c) >> 10))
+
+    def prism(self, profile, colour, top=None, end=None):
+        """An outline (along, y, half width), extruded to both sides; returns its visible faces."""
+        one = [self.point(a, y, -w) for a, y, w in profile]
+        two = [self.point(a, y, w) for a, y, w in profile]
+        faces = {}
+        for i in range(len(profile)):
+            j = (i + 1) % len(profile)
+            face = [one[i], one[j], two[j], two[i]]
+            if self.view.faces_us(face):
+                flat = abs(profile[j][0] - profile[i][0]) > abs(profile[j][1] - profile[i][1])
+                self.view.fill(face, (top if flat else end) or colour)
+                faces[i] = face
+        for name, side in (("one", one[::-1]), ("two", two)):
+            if self.view.faces_us(side):
+                self.view.fill(side, colour)
+                faces[name] = side
+        return faces
+
+    def box(self, length, height, width, colour, bottom=0, flare=0):
+        a, w = length // 2, width // 2
+        profile = [(-a, bottom, w), (-a - flare, height, w + flare),
+                   (a + flare, height, w + flare), (a, bottom, w)]
+        return self.prism(profile, colour, shade(colour, 116), shade(colour, 84))
+
+
+# --- people ------------------------------------------------------------------------------------
+
+def person(dice: Dice, seated=False, stone=None) -> Paint:
+    """Somebody: child or adult, any side, pose and clothes. `stone`: a statue of that colour."""
+    child = not seated and stone is None and dice.chance(22)
+    size = dice.between(58, 82) if child else dice.between(92, 108)
+    side = dice.chance(45)
+    back = not side and dice.chance(35)
+    pose = "sit" if seated else dice.pick(("stand", "stand", "walk", "walk", "walk", "wave"))
+    cut = dice.pick(("jacket", "jacket", "shirt", "shirt", "coat", "dress", "skirt"))
+    skin, hair, top = dice.pick(SKIN), dice.pick(HAIR), dice.near(dice.pick(CLOTH))
+    legs = dice.near(dice.pick(LEGWEAR))
+    shoes = dice.pick(((40, 38, 38), (96, 70, 52), (206, 202, 196)))
+    hat = dice.pick((None, None, None, "cap", "beanie", "brim"))
+    hat_colour = dice.pick(CLOTH)
+    long_hair, bag = dice.chance(45), dice.pick((None, None, "hand", "pack", "shoulder"))
+    bag_colour = dice.pick(CLOTH)
+    if stone:
+        skin = hair = top = legs = shoes = hat_colour = bag_colour = stone
+    flip = dice.pick((-1, 1))
+    head_size = 124 if child else 106
+    if cut in ("dress", "skirt"):
+        legs = shade(skin, 94)
+
+    def paint(view, x, z):
+        pen = Flat(view, x, z, size, flip)
+        drop = -42 if pose == "sit" else 0
+        far_arm, near_arm, far_leg, near_leg = skeleton(side, pose)
+        sleeve = shade(top, 88)
+
+        def bones(points, wide, narrow, colour, lift=0):
+            a, b, c = [(u, v + lift) for u, v in points]
+            pen(limb(a, b, wide, (wide + narrow) // 2), colour)
+            pen(limb(b, c, (wide + narrow) // 2 + 1, narrow), colour)
+
+        def foot(leg):
+            u, v = leg[2]
+            pen(oval(u + (5 if side else 0), v + 1, 12 if side else 8, 6), shoes)
+
+        bones(far_arm, 12, 9, shade(sleeve, 86) if side else sleeve, drop)
+        pen(oval(far_arm[2][0], far_arm[2][1] + drop - 4, 5, 6), skin)
+        for leg, dark in ((far_leg, 84 if side else 100), (near_leg, 100)):
+            bones(leg, 19, 12, shade(legs, dark))
+            foot(leg)
+        if bag == "pack" and side:
+            pen(oval(-16, 124 + drop, 9, 18), bag_colour)
+        torso(pen, side, cut, top, drop, legs)
+        if bag == "pack" and back:
+            pen(oval(0, 122 + drop, 15, 20), bag_colour)
+        head(pen, side, back, drop, head_size, skin, hair, long_hair, stone)
+        if hat:
+            headgear(pen, side, back, 161 + drop, head_size, hat, hat_colour)
+        bones(near_arm, 13, 9, sleeve, drop)
+        hand = (near_arm[2][0], near_arm[2][1] + drop)
+        pen(oval(hand[0], hand[1] + (4 if pose == "wave" else -4), 5, 6), skin)
+        if bag == "hand" and pose in ("stand", "walk"):
+            pen([(hand[0] - 3, hand[1]), (hand[0] - 11, hand[1] - 14), (hand[0] - 13, hand[1] - 38),
+                 (hand[0] + 13, hand[1] - 38), (hand[0] + 11, hand[1] - 14)], bag_colour)
+        elif bag == "shoulder" and not side:
+            pen(limb((-16, 142 + drop), (14, 98 + drop), 4, 4), shade(bag_colour, 80))
+            pen.box(10, 82 + drop, 28, 102 + drop, bag_colour)
+
+    return paint
+
+
+def skeleton(side, pose):
+    """Far arm, near arm, far leg, near leg: three joints each, (u, v) from the foot."""
+    if side:
+        if pose == "sit":
+            leg = [(-8, 50), (34, 49), (35, 4)]
+            return ([(2, 138), (12, 114), (30, 104)], [(0, 138), (8, 112), (28, 100)], leg,
+                    [(u + 3, v) for u, v in leg])
+        if pose == "walk":
+            return ([(2, 138), (17, 113), (30, 98)], [(0, 138), (-15, 112), (-20, 88)],
+                    [(0, 92), (-4, 48), (-30, 12)], [(0, 92), (15, 50), (27, 4)])
+        arm = [(0, 138), (20, 152), (30, 182)] if pose == "wave" else [(0, 138), (-3, 110), (3, 86)]
+        return [(2, 138), (5, 110), (8, 86)], arm, [(4, 92), (5, 48), (4, 4)], [(-3, 92), (-2, 48),
+                                                                             (-5, 4)]
+    far, near = [(-20, 139), (-27, 111), (-26, 86)], [(20, 139), (27, 111), (26, 86)]
+    if pose == "sit":
+        return ([(-20, 139), (-27, 114), (-12, 100)], [(20, 139), (27, 114), (12, 100)],
+                [(-9, 58), (-12, 44), (-11, 4)], [(9, 58), (12, 44), (11, 4)])
+    if pose == "wave":
+        near = [(20, 139), (34, 160), (30, 190)]
+    if pose == "walk":
+        return far, near, [(-8, 92), (-9, 50), (-8, 16)], [(8, 92), (10, 48), (10, 3)]
+    return far, near, [(-9, 92), (-10, 48), (-12, 3)], [(9, 92), (10, 48), (12, 3)]
+
+
+def torso(pen, side, cut, top, drop, skirt_colour):
+    half, waist = (11, 11) if side else (21, 15)
+    pen([(-half + 4, 146 + drop), (half - 4, 146 + drop), (half, 139 + drop), (waist, 106 + drop),
+         (waist + 2, 86 + drop), (-waist - 2, 86 + drop), (-waist, 106 + drop),
+         (-half, 139 + drop)], top)
+    low = {"coat": 48, "dress": 54, "skirt": 58}.get(cut)
+    if low and drop == 0:
+        wide = waist + (5 if cut == "coat" else 11)
+        pen([(-waist, 108), (waist, 108), (wide, low), (-wide, low)],
+            shade(top, 70) if cut == "skirt" else top)
+    if cut in ("jacket", "coat") and not side:
+        pen(limb((0, 144 + drop), (0, 88 + drop), 3, 3), shade(top, 72))
+    elif cut == "shirt":
+        pen.box(-waist - 2, 84 + drop, waist + 2, 92 + drop, shade(top, 82))
+
+
+def head(pen, side, back, drop, size, skin, hair, long_hair, stone):
+    v = 161 + drop
+    r, h = 11 * size // 100, 14 * size // 100
+    pen.box(-5, v - h - 6, 5, v - 6, shade(skin, 88))
+    if long_hair:
+        pen(oval(-5 if side else 0, v - 5, r + 2, h + 4), hair)
+    if back:
+        pen(oval(0, v, r + 1, h + 1), hair)
+        return
+    pen(oval(0, v, r, h), skin)
+    if side:
+        pen(oval(r, v - 2, 3, 3), skin)
+        pen([(r - 3, v + h // 2), (2, v + h // 3), (-2, v - h // 2), (-r, v - h // 2),
+             (-r - 2, v + 3), (-r + 2, v + h), (2, v + h + 2), (r - 3, v + h - 2)], hair)
+    else:
+        pen([(-r - 1, v - 2), (-r, v + h // 2), (-r // 2, v + h), (0, v + h + 2), (r // 2, v + h),
+             (r, v + h // 2), (r + 1, v - 2), (r - 3, v + h // 3), (-r + 3, v + h // 2)], hair)
+    if pen.pixels(100) > 16 and not stone:
+        for u in ((r // 2 + 2,) if side else (-4, 4)):
+            pen(oval(u, v, 2, 2), (40, 32, 30))
+        pen.box(r // 2 if side else -3, v - 8, r - 1 if side else 3, v - 6, (150, 84, 78))
+
+
+def headgear(pen, side, back, v, size, hat, colour):
+    r, h = 12 * size // 100, 14 * size // 100
+    pen([(-r, v + 4), (-r + 1, v + h - 3), (-r // 2, v + h + 2), (r // 2, v + h + 2),
+         (r - 1, v + h - 3), (r, v + 4)], colour)
+    if hat == "brim":
+        pen(oval(0, v + 5, r + 8, 3), shade(colour, 86))
+    elif hat == "cap" and not back:
+        pen.box(0 if side else -r, v + 3, r + 9 if side else r, v + 6, shade(colour, 80))
+    elif hat == "beanie":
+        pen.box(-r, v + 3, r, v + 7, shade(colour, 124))
+
+
+# --- cars --------------------------------------------------------------------------------------
+
+class Body(NamedTuple):
+    """Side view of a kind of car in centimetres, from its middle; the front is at +half."""
+
+    half: int
+    belt: int
+    roof: int
+    cabin: tuple  # base rear, roof rear, roof front, base front
+    panes: tuple  # percent along the cabin where the side windows begin and end
+    weight: int
+
+
+BODIES = {
+    "hatchback": Body(196, 92, 148, (-186, -146, 28, 92), ((6, 46), (50, 94)), 4),
+    "sedan": Body(226, 92, 144, (-158, -98, 36, 100), ((8, 48), (52, 93)), 4),
+    "estate": Body(228, 92, 148, (-222, -182, 36, 98), ((5, 32), (35, 62), (65, 94)), 3),
+    "suv": Body(222, 106, 172, (-216, -176, 48, 102), ((6, 30), (33, 62), (65, 94)), 3),
+    "van": Body(246, 116, 206, (-244, -236, 120, 196), ((76, 95),), 2),
+    "pickup": Body(250, 100, 166, (-30, -20, 60, 116), ((10, 88),), 1),
+    "minibus": Body(276, 108, 232, (-274, -264, 214, 246), ((3, 20), (22, 40), (42, 60), (62, 80),
+                                                            (82, 96)), 1),
+}
+GARAGE = [name for name, body in BODIES.items() for _ in range(body.weight)]
+
+
+def car(dice: Dice, turn: int, kind=None) -> Paint:
+    """A car that points in direction `turn` (64ths of a circle, 0: along the street)."""
+    body = BODIES[kind or dice.pick(GARAGE)]
+    colour = dice.near(dice.pick(PAINT))
+    taxi = dice.chance(4)
+    moving = dice.chance(60)
+
+    def paint(view, x, z):
+        pen = Solid(view, x, z, turn)
+        half, belt = body.half, body.belt
+        low = 30
+        wheels = [(along, aside) for along in (-half + 78, half - 76) for aside in (-80, 80)]
+        radius = 33 if belt < 100 else 37
+        pen.prism([(-half + 20, 16, 76), (-half + 20, 40, 76), (half - 20, 40, 76),
+                   (half - 20, 16, 76)], (24, 24, 26))
+        for along, aside in wheels:
+            ring = [(along + u, radius + v) for u, v in oval(0, 0, radius, radius)[::2]]
+            inner = aside - 20 if aside > 0 else aside + 20
+            view.hull([pen.point(a, max(0, v), w) for w in (aside, inner) for a, v in ring], TYRE)
+        top, end = shade(colour, 112), shade(colour, 82)
+        w = 87
+        nose = belt - 18
+        faces = pen.prism([(-half, low, w), (-half - 4, 62, w), (-half + 4, belt - 2, w),
+                           (body.cabin[3], belt, w), (half - 14, nose + 4, w), (half, nose - 10, w),
+                           (half + 2, low, w)], colour, top, end)
+        a, b, c, d = body.cabin
+        cabin = pen.prism([(a, belt - 2, w - 4), (b, body.roof, w - 18), (c, body.roof, w - 18),
+                           (d, belt - 2, w - 4)], colour, shade(colour, 118), shade(colour, 90))
+        lamps = view.weather.lamps
+        glass = GLASS if not lamps else (46, 56, 68)
+        if 2 in cabin:  # windscreen
+            quad = [pen.point(d, belt, 83), pen.point(c, body.roof, 69),
+                    pen.point(c, body.roof, -69), pen.point(d, belt, -83)]
+            view.fill(pane(quad, 6, 8, 94, 90), glass)
+            view.fill(pane(quad, 10, 50, 46, 88), shade(glass, 136))
+        if 0 in cabin:
+            quad = [pen.point(a, belt, -83), pen.point(b, body.roof, -69),
+                    pen.point(b, body.roof, 69), pen.point(a, belt, 83)]
+            view.fill(pane(quad, 10, 22, 90, 88), shade(glass, 90))
+        for name, sign in (("one", -1), ("two", 1)):
+            if name in faces:
+                car_side(view, pen, body, sign, colour, glass, wheels, radius)
+        if 5 in faces or 4 in faces:
+            car_front(view, pen, half, nose, low, lamps and moving)
+        if 0 in faces:
+            car_rear(view, pen, half, belt, low, lamps and moving)
+        if taxi:
+            x0 = (b + c) // 2
+            pen.prism([(x0 - 12, body.roof, 22), (x0 - 10, body.roof + 14, 20),
+                       (x0 + 10, body.roof + 14, 20), (x0 + 12, body.roof, 22)], (232, 196, 90))
+
+    return paint
+
+
+def car_side(view, pen, body, sign, colour, glass, wheels, radius):
+    a, b, c, d = body.cabin
+    w = 87 * sign
+    quad = [pen.point(a, body.belt, 83 * sign), pen.point(b, body.roof, 69 * sign),
+            pen.point(c, body.roof, 69 * sign), pen.point(d, body.belt, 83 * sign)]
+    for left, right in body.panes:
+        view.fill(pane(quad, left, 6, right, 86), glass)
+        view.fill(pane(quad, left, 50, left + (right - left) // 2, 86), shade(glass, 124))
+    sill = [pen.point(u, v, w) for u, v in ((-body.half + 4, 30), (-body.half + 4, 40),
+                                            (body.half - 4, 40), (body.half - 4, 30))]
+    view.fill(sill, shade(colour, 62))
+    for along in ((a + d) // 2, d - 8) if len(body.panes) > 1 else (d - 20,):
+        line = [pen.point(u, v, w) for u, v in ((along - 1, 40), (along - 1, body.belt - 4),
+                                                (along + 2, body.belt - 4), (along + 2, 40))]
+        view.fill(line, shade(colour, 66))
+    for along, aside in wheels:
+        if aside * sign > 0:
+            for r, paint in ((radius + 8, (26, 26, 28)), (radius, TYRE), (radius * 6 // 10, STEEL),
+                             (radius // 4, (70, 72, 76))):
+                disc = [pen.point(along + u, max(0 if r <= radius else 30, radius + v), w + sign)
+                        for u, v in oval(0, 0, r, r)]
+                view.fill(disc, paint)
+
+
+def car_front(view, pen, half, nose, low, on):
+    def front(left, bottom, right, top, colour, lit=False):
+        view.fill([pen.point(half + 2, bottom, left), pen.point(half + 2, top, left),
+                   pen.point(half + 2, top, right), pen.point(half + 2, bottom, right)],
+                  colour, lit)
+    front(-84, low, 84, low + 12, (52, 52, 56))
+    front(-46, nose - 28, 46, nose - 14, (44, 46, 50))
+    front(-24, low + 8, 24, low + 18, (214, 214, 206))
+    for side in (-66, 66):
+        front(side - 17, nose - 30, side + 17, nose - 12, (250, 246, 224) if on
+              else (214, 218, 220), on)
+        if on:
+            view.glow(pen.point(half + 6, nose - 20, side), 55, (255, 244, 206))
+
+
+def car_rear(view, pen, half, belt, low, on):
+    def rear(left, bottom, right, top, colour, lit=False):
+        view.fill([pen.point(-half - 3, bottom, left), pen.point(-half - 1, top, left),
+                   pen.point(-half - 1, top, right), pen.point(-half - 3, bottom, right)],
+                  colour, lit)
+    rear(-84, low, 84, low + 12, (52, 52, 56))
+    rear(-24, low + 18, 24, low + 30, (214, 206, 170))
+    for side in (-68, 68):
+        rear(side - 14, belt - 34, side + 14, belt - 14, (214, 50, 40) if on else (140, 36, 34), on)
+        if on:
+            view.glow(pen.point(-half - 8, belt - 24, side), 30, (190, 30, 20))
+
+
+# --- things in the street ----------------------------------------------------------------------
+
+def tree(dice: Dice) -> Paint:
+    height, wide = dice.between(420, 820), dice.between(120, 230)
+    bark, leaf = dice.near((92, 76, 62)), dice.near(dice.pick(LEAVES))
+    bare = dice.chance(12)
+    crown = height * 62 // 100
+    blob = [(dice.between(84, 112), dice.between(84, 112)) for _ in CIRCLE]
+    clumps = [(dice.between(-60, 60), dice.between(-55, 60), dice.between(22, 40))
+              for _ in range(7)]
+    twigs = [(dice.between(-90, 90), dice.between(-40, 95)) for _ in range(11)]
+
+    def paint(view, x, z):
+        pen = Flat(view, x, z)
+        pen(limb((0, 0), (0, crown), 30, 18), bark)
+        if bare:
+            for u, v in twigs:
+                a = (0, crown - 90 + abs(v))
+                pen(limb(a, (wide * u // 100, crown + (height - crown) * v // 100), 12, 3), bark)
+            return
+        up = height - crown
+        pen([(u * k // 100, v * m // 100 + crown) for (u, v), (k, m)
+             in zip(oval(0, 0, wide, up), blob, strict=True)], shade(leaf, 74))
+        pen([(u * m // 100 - wide // 12, v * k // 100 + crown + up // 9) for (u, v), (k, m)
+             in zip(oval(0, 0, wide * 80 // 100, up * 78 // 100), blob, strict=True)], leaf)
+        for u, v, r in clumps:
+            pen(oval(wide * u // 100 - wide // 12, crown + up * v // 100, wide * r // 110,
+                     up * r // 130), shade(leaf, 116 if v > 0 else 88))
+
+    return paint
+
+
+def lamp(dice: Dice) -> Paint:
+    height, iron = dice.between(380, 560), dice.pick(((52, 58, 60), (78, 84, 84), (48, 66, 58)))
+    arm = dice.pick((0, 0, 60, -60))
+
+    def paint(view, x, z):
+        pen = Flat(view, x, z)
+        on = view.weather.lamps
+        pen.box(-9, 0, 9, 60, iron)
+        pen.box(-5, 60, 5, height, iron)
+        if arm:
+            pen.box(min(0, arm), height - 8, max(0, arm), height, iron)
+        bulb = (255, 232, 176) if on else (216, 214, 204)
+        pen([(arm - 14, height - 6), (arm - 20, height - 36), (arm + 20, height - 36),
+             (arm + 14, height - 6)] if arm else
+            [(-14, height), (-20, height + 40), (20, height + 40), (14, height)], bulb, on)
+        if not arm:
+            pen([(-24, height + 40), (0, height + 58), (24, height + 40)], iron)
+        view.glow((x + arm, height + 10, z), 190, (255, 206, 130))
+        view.glow((x + arm, 60, z), 420, (92, 66, 34))
+
+    return paint
+
+
+def bin_(dice: Dice) -> Paint:
+    colour, kind = dice.near(dice.pick(CLOTH + PAINT)), dice.pick(("wheelie", "round", "round"))
+    turn = dice.between(0, 63)
+
+    def paint(view, x, z):
+        if kind == "wheelie":
+            pen = Solid(view, x, z, turn)
+            pen.box(56, 96, 50, colour, 8, 4)
+            pen.prism([(-34, 96, 30), (-30, 106, 30), (32, 104, 30), (34, 96, 30)],
+                      shade(colour, 80))
+            return
+        pen = Flat(view, x, z)
+        pen([(-22, 0), (-27, 84), (27, 84), (22, 0)], colour)
+        pen.box(-30, 78, 30, 92, shade(colour, 72))
+        pen.box(-14, 66, 14, 74, shade(colour, 50))
+
+    return paint
+
+
+def letter_box(dice: Dice) -> Paint:
+    colour = dice.near(dice.pick(((176, 48, 44), (206, 164, 62), (54, 80, 120), (84, 104, 86))))
+    tall = dice.chance(50)
+
+    def paint(view, x, z):
+        pen = Flat(view, x, z)
+        if tall:  # a pillar box
+            pen.box(-22, 0, 22, 132, colour)
+            pen.box(-25, 0, 25, 12, shade(colour, 60))
+            pen(oval(0, 134, 27, 14), shade(colour, 90))
+            pen.box(-13, 108, 13, 113, (30, 28, 28))
+            pen.box(-9, 84, 9, 98, (226, 222, 210))
+            return
+        pen.box(-6, 0, 6, 70, (70, 72, 74))
+        pen.box(-26, 66, 26, 142, colour)
+        pen.box(-26, 136, 26, 146, shade(colour, 120))
+        pen.box(-18, 122, 18, 127, (30, 28, 28))
+        pen.box(-14, 84, 14, 104, (228, 222, 206))
+
+    return paint
+
+
+def bollard(dice: Dice) -> Paint:
+    """A post as tall and as wide as somebody, in colours of clothes."""
+    low, high = dice.pick(CLOTH), dice.pick(CLOTH)
+    height, half = dice.between(100, 165), dice.between(13, 20)
+
+    def paint(view, x, z):
+        pen = Flat(view, x, z)
+        pen.box(-half, 0, half, height // 2, low)
+        pen.box(-half, height // 2, half, height - 16, high)
+        pen(oval(0, height - 12, half + 2, 15), dice_cap)
+
+    dice_cap = dice.pick((low, shade(high, 80), (180, 150, 122)))
+    return paint
+
+
+def column(dice: Dice) -> Paint:
+    """An advertising column with posters on it, faces among them."""
+    posters = [(dice.pick(CLOTH), dice.pick(SKIN), dice.pick(HAIR), dice.chance(60))
+               for _ in range(2)]
+    roof = dice.pick(((70, 96, 88), (90, 88, 86), (110, 76, 62)))
+
+    def paint(view, x, z):
+        pen = Flat(view, x, z)
+        pen.box(-62, 0, 62, 250, (196, 190, 178))
+        pen.box(-66, 0, 66, 26, (120, 116, 110))
+        for (paper, skin, hair, face), left in zip(posters, (-54, 4), strict=True):
+            pen.box(left, 74, left + 50, 196, paper)
+            if face:
+                pen(oval(left + 25, 142, 17, 22), hair)
+                pen(oval(left + 25, 136, 13, 18), skin)
+                pen([(left + 4, 76), (left + 14, 112), (left + 36, 112), (left + 46, 76)],
+                    shade(paper, 60))
+            else:
+                pen.box(left + 8, 150, left + 42, 160, (236, 230, 214))
+                pen.box(left + 8, 110, left + 42, 140, shade(paper, 60))
+        pen.box(-70, 250, 70, 264, shade(roof, 80))
+        pen([(-66, 264), (-20, 294), (20, 294), (66, 264)], roof)
+
+    return paint
+
+
+def bench(dice: Dice) -> Paint:
+    wood, turn = dice.near((146, 104, 68)), dice.pick((0, 32))
+
+    def paint(view, x, z):
+        pen = Solid(view, x, z, turn)
+        for along in (-70, 70):
+            Flat(view, *[pen.point(along, 0, 0)[i] for i in (0, 2)]).box(-4, 0, 4, 44, (56, 58, 60))
+        pen.box(172, 48, 44, wood, 42)
+        back = [pen.point(u, v, 20) for u, v in ((-86, 62), (-86, 86), (86, 86), (86, 62))]
+        view.fill(back, shade(wood, 92))
+
+    return paint
+
+
+def bicycle(dice: Dice) -> Paint:
+    colour, flip = dice.pick(CLOTH), dice.pick((-1, 1))
+
+    def paint(view, x, z):
+        pen = Flat(view, x, z, 100, flip)
+        for u in (-52, 52):
+            wheel = oval(u, 34, 33, 33)
+            for a, b in zip(wheel, wheel[1:] + wheel[:1], strict=True):
+                pen(limb(a, b, 6, 6), (36, 36, 40))
+            pen(oval(u, 34, 4, 4), STEEL)
+        for a, b in (((-52, 34), (-4, 34)), ((-52, 34), (-20, 80)), ((-4, 34), (-22, 88)),
+                     ((-4, 34), (38, 80)), ((-20, 80), (38, 80)), ((52, 34), (36, 96))):
+            pen(limb(a, b, 6, 6), colour)
+        pen.box(-34, 86, -10, 92, (50, 40, 34))
+        pen.box(24, 94, 40, 99, (50, 48, 48))
+
+    return paint
+
+
+def skip(dice: Dice) -> Paint:
+    """A container at the kerb: as long as a car, in colours of cars."""
+    colour, turn = dice.near(dice.pick(PAINT)), dice.pick((0, 0, 16, 32, 2, 62))
+    bank = dice.chance(45)
+    fill = dice.near((120, 104, 84))
+
+    def paint(view, x, z):
+        pen = Solid(view, x, z, turn)
+        if bank:  # bottle bank
+            pen.box(300, 150, 150, colour, 6)
+            pen.box(310, 166, 160, shade(colour, 70), 150)
+            return
+        pen.prism([(-120, 6, 84), (-190, 128, 88), (190, 128, 88), (120, 6, 84)], colour, fill,
+                  shade(colour, 84))
+        pen.prism([(-192, 118, 90), (-192, 130, 90), (192, 130, 90), (192, 118, 90)],
+                  shade(colour, 76), fill)
+
+    return paint
+
+
+def kiosk(dice: Dice) -> Paint:
+    colour, stripe = dice.near(dice.pick(PAINT)), dice.pick(CLOTH)
+    turn = dice.pick((0, 32, 1, 63))
+
+    def paint(view, x, z):
+        pen = Solid(view, x, z, turn)
+        faces = pen.box(260, 230, 180, colour)
+        for name in ("one", "two"):
+            if name in faces:
+                view.fill(pane(faces[name], 12, 42, 88, 78), (62, 60, 62))
+        pen.prism([(-150, 228, 110), (-140, 252, 100), (140, 252, 100), (150, 228, 110)], stripe,
+                  shade(stripe, 112), shade(stripe, 84))
+
+    return paint
+
+
+def hedge(dice: Dice) -> Paint:
+    leaf, long, height = dice.near(dice.pick(LEAVES[:4])), dice.between(200, 420), dice.between(
+        60, 110)
+
+    def paint(view, x, z):
+        Solid(view, x, z, 0).box(long, height, 70, leaf)
+
+    return paint
+
+
+def statue(dice: Dice) -> Paint:
+    stone = dice.pick(((122, 136, 124), (158, 156, 150), (116, 100, 84)))
+    body = person(dice, stone=stone)
+    base = dice.between(60, 130)
+
+    def paint(view, x, z):
+        Solid(view, x, z, 0).box(90, base, 90, (168, 164, 156))
+        view.raised = base
+        body(view, x, z)
+        view.raised = 0
+
+    return paint
+
+
+def sign(dice: Dice) -> Paint:
+    face = dice.pick(((58, 88, 140), (170, 52, 48), (214, 210, 200)))
+    round_, height = dice.chance(60), dice.between(210, 260)
+
+    def paint(view, x, z):
+        pen = Flat(view, x, z)
+        pen.box(-4, 0, 4, height, STEEL)
+        if round_:
+            pen(oval(0, height, 32, 32), face)
+            pen(oval(0, height, 22, 22), (224, 220, 212))
+        else:
+            pen.box(-30, height - 30, 30, height + 30, face)
+            pen([(0, height + 20), (-18, height - 18), (18, height - 18)], (226, 222, 212))
+
+    return paint
+
+
+CLUTTER = {bin_: 4, letter_box: 4, bollard: 5, column: 2, bench: 3, bicycle: 4, skip: 5, kiosk: 2,
+           hedge: 2, statue: 2, sign: 2, tree: 4, lamp: 3}
+SHELF = [thing for thing, weight in CLUTTER.items() for _ in range(weight)]
+
+
+# --- the street itself -------------------------------------------------------------------------
+
+class Plan(NamedTuple):
+    """Where things are across the street, in centimetres of t; the camera looks along `turn`."""
+
+    road: int  # half its width
+    front: int  # t of the far row of houses; the near row stands at -front
+    at: tuple
+    turn: int
+    height: int
+    zoom: int  # focal length in percent of the picture's side
+    horizon: int  # in 1000ths of the picture's height
+    near_row: bool
+    square: bool
+
+
+def make_plan(dice: Dice, plain: bool) -> Plan:
+    road, walk = dice.between(270, 360), dice.between(260, 420)
+    front = road + walk
+    kind = dice.pick(("across", "across", "along", "along", "oblique", "square"))
+    height, horizon = dice.between(170, 330), dice.between(380, 480)
+    if kind == "across":
+        back = dice.between(330, 620) if plain else dice.between(380, 900)
+        return Plan(road, front, (0, -road - back), dice.between(-2, 2), height,
+                    dice.between(88, 112), horizon, False, False)
+    if kind == "square":
+        back = dice.between(700, 1100) if plain else dice.between(1100, 2000)
+        return Plan(road, front, (0, -road - back), dice.between(-3, 3), height + 60,
+                    dice.between(96, 125), horizon - 40, False, True)
+    turn = dice.between(9, 13) if kind == "oblique" else dice.between(15, 17)
+    t = dice.between(-front + 120, road // 2)
+    return Plan(road, front, (0, t), turn * dice.pick((1, 1)), height, dice.between(80, 100),
+                horizon, True, False)
+
+
+def paint_sky(view: View, plan: Plan, dice: Dice, rng):
+    w = view.weather
+    rows, cols = max(2, view.sky // ZOOM), view.side // ZOOM
+    slope = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None] ** 1.3
+    sky = np.array(w.zenith, np.float32) * (1 - slope) + np.array(w.skyline, np.float32) * slope
+    puffs = cv2.resize(rng.random((5, 5), np.float32), (cols, rows), interpolation=cv2.INTER_CUBIC)
+    puffs += 0.35 * cv2.resize(rng.random((14, 10), np.float32), (cols, rows),
+                               interpolation=cv2.INTER_CUBIC)
+    cover = np.clip((puffs - 1.15 + w.cloud / 130) * 2.4, 0, 0.9)[..., None]
+    cloud = np.array(mix(w.skyline, (250, 248, 244), 55 if not w.lamps else 12), np.float32)
+    sky = sky * (1 - cover) + cloud * cover * (0.86 + 0.14 * (1 - slope))
+    view.image[:view.sky] = cv2.resize(sky.astype(np.uint8), (view.side, view.sky))
+    view.haze = 0
+    if w.lamps and w.light[0] < 60:
+        for _ in range(14):
+            x, y = dice.between(0, view.side - 3), dice.between(0, view.sky - 3)
+            view.image[y:y + 3, x:x + 3] = (170, 174, 190)
+    hill = mix(shade((96, 112, 96), w.light[1]), w.skyline, 62)
+    base = view.sky - view.side // 60
+    ridge = [(x * view.side // 8, base - dice.between(0, view.side // 14)) for x in range(9)]
+    cv2.fillPoly(view.image, [np.array([(0, view.sky + 2), *ridge, (view.side, view.sky + 2)],
+                                       np.int32)], hill)
+
+
+def paint_ground(view: View, plan: Plan, dice: Dice):
+    far, road, front = 9000, plan.road, plan.front
+    slab, tar = dice.near(dice.pick(((168, 162, 152), (150, 148, 146), (176, 164, 146)))), dice.near(
+        (92, 92, 96), 14)
+    paint = (206, 206, 200)
+    view.haze = 0
+    view.image[view.sky:] = view.ink(slab)
+    if dice.chance(30):
+        for side in (-1, 1):
+            view.ground([(-far, side * front), (far, side * front), (far, side * 9000),
+                         (-far, side * 9000)], (96, 116, 72))
+    for k in range(-30, 31):  # joints of the paving
+        for side in (-1, 1):
+            a, b = side * (road + 24), side * front
+            if plan.square and side < 0:
+                b = -4000
+            view.ground([(k * 130, a), (k * 130 + 5, a), (k * 130 + 5, b), (k * 130, b)],
+                        shade(slab, 90))
+    for row in range(1, 24 if plan.square else 4):
+        t = -(road + 24 + row * 120)
+        view.ground([(-far, t), (far, t), (far, t - 4), (-far, t - 4)], shade(slab, 90))
+    view.ground([(-far, -road), (far, -road), (far, road), (-far, road)], tar)
+    for side in (-1, 1):
+        view.ground([(-far, side * road), (far, side * road), (far, side * (road + 22)),
+                     (-far, side * (road + 22))], shade(slab, 118))
+        view.ground([(-far, side * road), (far, side * road), (far, side * (road - 12)),
+                     (-far, side * (road - 12))], shade(slab, 66))
+    style = dice.between(0, 3)
+    for k in range(-16, 17):
+        s = k * 400
+        if style:
+            view.ground([(s, -7), (s + 200, -7), (s + 200, 7), (s, 7)], paint)
+        if style == 3:
+            view.ground([(s, road - 205), (s + 400, road - 205), (s + 400, road - 198),
+                         (s, road - 198)], paint)
+    if dice.chance(35):
+        s0 = dice.between(-300, 500)
+        for t in range(-road + 30, road - 60, 100):
+            view.ground([(s0, t), (s0 + 280, t), (s0 + 280, t + 50), (s0, t + 50)], paint)
+    for _ in range(dice.between(0, 4)):
+        s, t, r = dice.between(-900, 1600), dice.between(-road + 60, road - 60), dice.between(25, 90)
+        view.ground([(s + u, t + v // 2) for u, v in oval(0, 0, r, r)], shade(tar, 84))
+
+
+def haze_ground(view: View):
+    """Let the ground fade into the haze with its distance, row by row."""
+    rows = np.arange(view.sky + 1, min(view.side, view.sky + view.side // 3))
+    z = view.focal * view.height // (rows - view.sky)
+    part = (z / (z + view.weather.clear)).astype(np.float32)[:, None, None]
+    band = view.image[rows[0]:rows[-1] + 1]
+    band[:] = band * (1 - part) + np.array(view.weather.skyline, np.float32) * part
+
+
+def house(dice: Dice, width: int):
+    """A house front `width` cm wide: its paint(view, s, t, side) draws walls, roof and windows."""
+    floors = dice.pick((1, 2, 2, 2, 3, 3))
+    eaves = 60 + floors * 290 + dice.between(-20, 40)
+    wall, roof = dice.near(dice.pick(WALLS)), dice.near(dice.pick(ROOFS))
+    frame = dice.pick(((226, 222, 212), (216, 206, 190), (104, 82, 66), (96, 104, 104)))
+    door = dice.near(dice.pick(CLOTH + PAINT))
+    ridge = eaves + dice.between(160, 320) if dice.chance(75) else 0
+    columns = max(1, (width - 60) // dice.between(190, 250))
+    shop = dice.chance(35)
+    awning = dice.pick(CLOTH)
+    lit = [dice.chance(45) for _ in range(columns * floors)]
+    door_at = dice.between(0, columns - 1)
+    chimney, shutters = dice.chance(50), dice.chance(25)
+    blind = dice.pick(CLOTH)
+
+    def paint(view, s, t, side):
+        x, z = view.spot(s + width // 2, t)
+        view.set_distance(max(z, NEAR))
+        depth = 900 * side
+        for edge in (s, s + width):
+            quad = [(edge, t), (edge, t + depth)]
+            pts = [(*view.spot(*quad[0]), 0), (*view.spot(*quad[1]), 0)]
+            (x0, z0, _), (x1, z1, _) = pts
+            if min(z0, z1) > NEAR:
+                gable = [(x0, 0, z0), (x0, eaves, z0), ((x0 + x1) // 2, ridge or eaves,
+                         (z0 + z1) // 2), (x1, eaves, z1), (x1, 0, z1)]
+                view.fill(gable, shade(wall, 78))
+        ends = [view.spot(e, t + d) for e in (s - 12, s + width + 12) for d in (0, depth // 2)]
+        if min(e[1] for e in ends) > NEAR and ridge:
+            a, b, c, d = ends
+            if chimney:
+                x0, z0 = view.spot(s + width * 3 // 4, t + depth // 2)
+                Flat(view, x0, z0).box(-35, ridge - 80, 35, ridge + 80, (140, 96, 80))
+            view.fill([(a[0], eaves, a[1]), (b[0], ridge, b[1]), (d[0], ridge, d[1]),
+                       (c[0], eaves, c[1])], roof)
+        view.wall(s, t, [(0, 0, width, eaves)], wall)
+        view.wall(s, t, [(0, eaves - 16, width, eaves)], shade(wall, 84))
+        view.wall(s, t, [(0, 0, width, 45)], shade(wall, 72))
+        step = (width - 40) // columns
+        bay = [(20 + step * k + step // 2, 60 + 290 * f) for f in range(floors)
+               for k in range(columns)]
+        windows = [b for i, b in enumerate(bay) if i >= columns or not (shop or i == door_at)]
+        glow = [b for b, on in zip(bay, lit, strict=True) if on and b in windows
+                and view.weather.lamps]
+        if shutters:
+            view.wall(s, t, [(u - 84, v + 84, u + 84, v + 216) for u, v in windows], blind)
+        view.wall(s, t, [(u - 54, v + 78, u + 54, v + 222) for u, v in windows], frame)
+        view.wall(s, t, [(u - 45, v + 88, u + 45, v + 213) for u, v in windows],
+                  (84, 98, 112) if not view.weather.lamps else (52, 60, 76))
+        view.wall(s, t, [(u - 45, v + 150, u + 8, v + 213) for u, v in windows],
+                  (120, 134, 146) if not view.weather.lamps else (62, 72, 90))
+        view.wall(s, t, [(u - 45, v + 88, u + 45, v + 213) for u, v in glow], (246, 208, 132), True)
+        view.wall(s, t, [(u - 3, v + 88, u + 3, v + 213) for u, v in windows], frame)
+        if shop:
+            u0, u1 = 40, width - 40
+            view.wall(s, t, [(u0, 30, u1, 240)], shade(door, 70))
+            panes = [(u0 + 14, 60, u1 - 140, 222), (u1 - 110, 30, u1 - 30, 222)]
+            view.wall(s, t, panes, (250, 216, 150) if view.weather.lamps else (104, 118, 128),
+                      view.weather.lamps)
+            view.wall(s, t, [(u0 - 10, 236, u1 + 10, 282)], awning)
+            view.wall(s, t, [(k, 236, k + 20, 282) for k in range(u0, u1, 44)],
+                      mix(awning, (235, 230, 220), 70))
+        else:
+            u = bay[door_at][0]
+            view.wall(s, t, [(u - 58, 0, u + 58, 238)], frame)
+            view.wall(s, t, [(u - 46, 0, u + 46, 228)], door)
+            view.wall(s, t, [(u - 32, 150, u + 32, 214)], (84, 92, 100))
+
+    return paint
+
+
+def paint_houses(view: View, plan: Plan, dice: Dice):
+    rows = [(plan.front, 1)] + ([(-plan.front, -1)] if plan.near_row else [])
+    for t, side in rows:
+        s, lots = -3200 if abs(plan.turn) < 9 else -100, []
+        while s < (3200 if abs(plan.turn) < 9 else 7000):
+            width = dice.between(420, 1000)
+            gap = dice.pick((0, 0, 0, 0, 150, 300))
+            if dice.chance(92):
+                lots.append((s, house(dice, width)))
+            s += width + gap
+        lots.sort(key=lambda lot: -view.spot(lot[0], t)[1])
+        for s, draw_house in lots:
+            draw_house(view, s, t, side)
+
+
+class Thing(NamedTuple):
+    x: int
+    z: int
+    kind: int  # 0, PERSON or CAR
+    paint: Paint
+
+
+class Crowd:
+    """Finds room for things and keeps them apart."""
+
+    def __init__(self, view: View, plan: Plan, dice: Dice, level: Level):
+        self.view, self.plan, self.dice, self.level = view, plan, dice, level
+        self.things, self.taken = [], []
+        self.reach = view.focal * 170 * 128 // (level.smallest * view.side)
+
+    def free(self, s, t, half_s, half_t):
+        return all(abs(s - a) > half_s + b or abs(t - c) > half_t + d
+                   for a, b, c, d in self.taken)
+
+    def place(self, kind, paint, band, half_s=40, half_t=40, nearest=300, tries=14):
+        """Put a thing somewhere with t in band = (low, high); returns its (s, t) or None."""
+        for _ in range(tries):
+            t = self.dice.between(*band)
+            along = 8 < abs(self.plan.turn)
+            s = self.dice.between(150, 2600 if along else 1300)
+            s = s * self.dice.between(10, 100) // 100 if along else s * self.dice.pick((-1, 1))
+            x, z = self.view.spot(s, t)
+            if nearest <= z <= self.reach and self.view.inside(x, z, 4) and \
+                    self.free(s, t, half_s, half_t):
+                self.put(kind, paint, s, t, half_s, half_t)
+                return s, t
+        return None
+
+    def put(self, kind, paint, s, t, half_s=40, half_t=40):
+        x, z = self.view.spot(s, t)
+        if z > 150:
+            self.taken.append((s, half_s, t, half_t))
+            self.things.append(Thing(x, z, kind, paint))
+
+
+def bands(plan: Plan):
+    far = (plan.road + 50, plan.front - 60)
+    near = (max(-plan.front + 60, -4000), -plan.road - 50)
+    if not plan.near_row:
+        near = (plan.at[1] + 250, -plan.road - 50)
+        if near[0] > near[1]:
+            near = far
+    return far, near
+
+
+def add_cars(crowd: Crowd, count: int):
+    plan, dice = crowd.plan, crowd.dice
+    for _ in range(count):
+        where = dice.pick(("right", "left", "kerb", "kerb", "bay"))
+        if where == "bay" and plan.square:
+            turn = dice.pick((16, 48)) + dice.between(-2, 2)
+            crowd.place(CAR, car(dice, turn), (plan.at[1] + 600, -plan.road - 330), 130, 270, 550)
+            continue
+        if where == "kerb":
+            turn, t = dice.pick((0, 32)), dice.pick((1, -1)) * (plan.road - 100)
+        else:
+            turn, t = (0, -plan.road // 2) if where == "right" else (32, plan.road // 2)
+            turn += dice.pick((0, 0, 0, 0, 1, -1, 3, -3))
+        spot = crowd.place(CAR, car(dice, turn), (t, t), 270, 95, 520)
+        if spot and where == "kerb" and dice.chance(40):  # another one, bumper to bumper
+            crowd.put(CAR, car(dice, turn), spot[0] + dice.between(500, 560), t, 270, 95)
+
+
+def add_people(crowd: Crowd, count: int):
+    plan, dice = crowd.plan, crowd.dice
+    far, near = bands(plan)
+    while count > 0:
+        band = dice.pick((far, near, near, (-plan.road, plan.road)))
+        spot = crowd.place(PERSON, person(dice), band, 35, 35, 330)
+        count -= 1
+        while spot and count > 0 and dice.chance(35):  # company, close enough to touch
+            spot = (spot[0] + dice.pick((-1, 1)) * dice.between(38, 62),
+                    spot[1] + dice.between(-30, 30))
+            crowd.put(PERSON, person(dice), *spot, 30, 30)
+            count -= 1
+
+
+def add_clutter(crowd: Crowd, count: int):
+    plan, dice = crowd.plan, crowd.dice
+    far, near = bands(plan)
+    for _ in range(count):
+        make = dice.pick(SHELF)
+        band = (plan.road - 110, plan.road - 100) if make is skip and dice.chance(70) else \
+            dice.pick((far, near))
+        room = {skip: 210, kiosk: 170, hedge: 180, bench: 95, bicycle: 70}.get(make, 40)
+        spot = crowd.place(0, make(dice), band, room, 60 if room < 100 else 95, 420)
+        if spot and make is bench and dice.chance(45):
+            crowd.put(PERSON, person(dice, seated=True), spot[0], spot[1] - 18, 20, 10)
+    if dice.chance(crowd.level.cover):
+        make = dice.pick((tree, lamp, bollard, bin_, sign, letter_box))
+        crowd.place(0, make(dice), near, 30, 30, 230, 30)
+
+
+# --- from the canvas to the picture --------------------------------------------------------------
+
+def paint_things(view: View, things, dice: Dice):
+    things = sorted(things, key=lambda thing: -thing.z)
+    w = view.weather
+    if w.shadow < 80:
+        view.sun = (dice.pick((-1, 1)) * dice.between(300, 1100), dice.between(-500, 300))
+    else:
+        view.sun = (0, 0)
+    view.mode = "shadow"
+    for thing in things:
+        thing.paint(view, thing.x, thing.z)
+    dark = cv2.convertScaleAbs(view.image[view.sky:], alpha=w.shadow / 100)
+    cv2.copyTo(dark, view.shadows[view.sky:], view.image[view.sky:])
+    if w.wet:
+        mirror(view, things)
+    view.mode = "paint"
+    for number, thing in enumerate(things, 1):
+        view.number = number if thing.kind else 0
+        view.set_distance(thing.z)
+        thing.paint(view, thing.x, thing.z)
+    return things
+
+
+def mirror(view: View, things):
+    """Everything once more, upside down, faint and smeared, in the wet ground."""
+    dry, view.mode = view.image.copy(), "mirror"
+    for thing in things:
+        view.set_distance(thing.z)
+        thing.paint(view, thing.x, thing.z)
+    smear = cv2.blur(view.image[view.sky:], (view.side // 80, view.side // 24))
+    view.image[view.sky:] = cv2.addWeighted(dry[view.sky:], 0.62, smear, 0.38, 0)
+    view.image[:view.sky] = dry[:view.sky]
+
+
+def label(view: View, things, size):
+    """Mask and instances by the majority of the sub-pixels in each pixel."""
+    total = cv2.resize(((view.who > 0) * 240).astype(np.uint8), (size, size),
+                       interpolation=cv2.INTER_AREA) // 15
+    best, owner = (16 - total).astype(np.uint8), np.zeros((size, size), np.uint8)
+    for number in np.flatnonzero(np.bincount(view.who.ravel(), minlength=1)[1:]) + 1:
+        part = (view.who == number).astype(np.uint8) * 240
+        share = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA) // 15
+        more = share > best
+        owner[more], best[more] = number, share[more]
+    counts = np.bincount(owner.ravel(), minlength=len(things) + 1)
+    names, void, seen = np.zeros(len(things) + 1, np.uint16), np.zeros(len(things) + 1, bool), {}
+    for number, thing in enumerate(things, 1):
+        if counts[number]:
+            seen[thing.kind] = seen.get(thing.kind, 0) + 1
+            names[number] = thing.kind * 1000 + seen[thing.kind]
+            void[number] = counts[number] * 128 * 128 < SPECK * size * size
+    instances = names[owner]
+    mask = (instances // 1000).astype(np.uint8)
+    mask[(best < CLEAR) | void[owner]] = VOID
+    return mask, instances
+
+
+def add_glow(picture, view: View, size):
+    for x, y, radius, colour in view.glows:
+        r = max(2, radius // ZOOM)
+        x, y = x // ZOOM, y // ZOOM
+        x0, x1, y0, y1 = max(0, x - r), min(size, x + r + 1), max(0, y - r), min(size, y + r + 1)
+        if x0 >= x1 or y0 >= y1:
+            continue
+        dx = (np.arange(x0, x1, dtype=np.float32) - x) / r
+        dy = (np.arange(y0, y1, dtype=np.float32) - y) / r
+        fall = np.clip(1 - (dx[None] ** 2 + dy[:, None] ** 2), 0, 1) ** 3
+        picture[y0:y1, x0:x1] += fall[..., None] * np.array(colour, np.float32) * 0.8
+
+
+def develop(view: View, size, noise, rng):
+    """Reduce the canvas and give it what a camera gives: glow, rain, softness, noise."""
+    picture = cv2.resize(view.image, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
+    add_glow(picture, view, size)
+    if view.weather.wet:
+        streaks = (rng.random((size, size), np.float32) > 0.985).astype(np.float32)
+        kernel = np.zeros((9, 9), np.float32)
+        kernel[np.arange(9), 5 - np.arange(9) // 4] = 0.5
+        picture += 44 * cv2.filter2D(streaks, -1, kernel)[..., None]
+    picture = cv2.GaussianBlur(picture, (3, 3), 0.35 + 0.3 * rng.random())
+    picture *= (0.93 + 0.14 * rng.random(3, np.float32) * 0.5 + 0.07 * rng.random())
+    grain = rng.standard_normal((size, size, 1), np.float32)
+    picture += view.weather.noise * noise / 100 * grain
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def draw(seed: int, size: int = 128, difficulty: str = "full") -> Scene:
+    """Draw the scene of a seed.
+
+    seed: any integer from 0. size: pixels along each side, 32 to 1024. difficulty: "plain" (larger
+    objects, less clutter, good light) or "full". Same seed, size and difficulty: same mask and
+    instances everywhere. Raises ValueError for anything else.
+    """
+    if difficulty not in LEVELS:
+        raise ValueError(f"difficulty is {difficulty!r}; it must be one of {', '.join(LEVELS)}")
+    if not 32 <= size <= 1024:
+        raise ValueError(f"size is {size}; it must lie in 32..1024 pixels")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must not be negative")
+    level = LEVELS[difficulty]
+    dice, rng = Dice(seed, len(difficulty)), np.random.default_rng(np.random.SeedSequence(
+        (seed, len(difficulty), 1)))
+    weather = WEATHER[dice.pick([k for k, n in level.weather.items() for _ in range(n)])]
+    plan = make_plan(dice, difficulty == "plain")
+    view = View(size, weather, plan.at, plan.turn, plan.height, plan.zoom, plan.horizon)
+    paint_sky(view, plan, dice, rng)
+    paint_ground(view, plan, dice)
+    haze_ground(view)
+    paint_houses(view, plan, dice)
+    crowd = Crowd(view, plan, dice, level)
+    if dice.chance(84):
+        add_cars(crowd, dice.between(*level.cars))
+    if dice.chance(84):
+        add_people(crowd, dice.between(*level.people))
+    add_clutter(crowd, dice.between(*level.clutter))
+    things = paint_things(view, crowd.things, dice)
+    mask, instances = label(view, things, size)
+    return Scene(develop(view, size, level.noise, rng), mask, instances)
+
+
+def scene_seed(seed: int, index: int) -> int:
+    """The seed for draw() of scene `index` of stream `seed`; no two streams share a scene."""
+    return (seed + 1) * STREAM + index
+
+
+def generate(n: int | None, size: int = 128, difficulty: str = "full",
+             seed: int = 0) -> Iterator[Scene]:
+    """Yield n scenes (None: without end); never one of another seed's or of the folder."""
+    for index in itertools.count() if n is None else range(n):
+        yield draw(scene_seed(seed, index), size, difficulty)
