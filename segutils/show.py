@@ -3,12 +3,13 @@
 Arrays in, arrays or matplotlib figures out. Lesson 01 builds the overlay by hand, both ways.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -187,25 +188,38 @@ def error_legend() -> list[Patch]:
 
 
 def learning_curves(rows: Sequence[dict], fig: Figure | None = None, caption: str = "") -> Figure:
-    """Draw training loss (left) and validation IoU (right) over epochs.
+    """Draw the loss (left) and validation IoU (right) over the steps of a run. Lesson 05.
 
     Args:
-        rows: one dictionary an epoch with "epoch" and "train_loss", and with "val_miou" and any
-            "val_iou_<class>" where an epoch was validated (`segutils.train.History.rows`).
+        rows: one dictionary each validation, with step, train_loss, val_loss, miou and
+            iou_<class> (`segutils.train.History.rows`).
         fig: a figure to draw over again, for a live curve; a new one without it.
     """
-    fig = fig or plt.figure(figsize=(8, 2.8))
+    fig = fig or plt.figure(figsize=(9, 3))
     fig.clear()
     left, right = fig.subplots(1, 2)
-    left.plot([r["epoch"] for r in rows], [r["train_loss"] for r in rows], ".-")
-    left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
-    seen = [r for r in rows if r.get("val_miou") is not None]
-    for key in sorted({k for r in seen for k in r if k.startswith("val_iou_")}):
-        right.plot([r["epoch"] for r in seen], [r.get(key, np.nan) for r in seen], ".-",
-                   linewidth=1, label=key.removeprefix("val_iou_"))
-    right.plot([r["epoch"] for r in seen], [r["val_miou"] for r in seen], "k.-", label="mean")
-    right.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1))
-    if seen:
-        right.legend(fontsize=9)
+    steps = [row["step"] for row in rows]
+    for key, name in (("train_loss", "training"), ("val_loss", "validation")):
+        left.plot(steps, [row[key] for row in rows], ".-", label=name)
+    left.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    for key in rows[0] if rows else ():
+        if key.startswith("iou_"):
+            right.plot(steps, [row[key] for row in rows], ".-", linewidth=1, label=key[4:])
+    right.plot(steps, [row["miou"] for row in rows], "k.-", label="mean")
+    right.set(xlabel="step", ylabel="validation IoU", ylim=(0, 1))
+    for ax in (left, right):
+        ax.legend(fontsize=9)
     below(fig, caption)
     return fig
+
+
+def live_curves(caption: str = "") -> Callable:
+    """A hook for `segutils.train.fit(..., on_epoch=...)` that redraws one figure in Jupyter."""
+    handle = display(display_id=True)
+
+    def draw(history, model=None) -> None:
+        fig = learning_curves(history.rows, caption=caption)
+        handle.update(fig)
+        plt.close(fig)
+
+    return draw

@@ -116,11 +116,12 @@ def test_a_grid_shows_each_picture_under_its_title():
 
 
 def test_learning_curves_can_be_drawn_over_again():
-    rows = [{"epoch": 1, "train_loss": 1.0},
-            {"epoch": 2, "train_loss": 0.5, "val_miou": 0.6, "val_iou_car": 0.7}]
+    rows = [{"step": 10, "train_loss": 1.0, "val_loss": 1.5, "miou": 0.4, "iou_car": 0.3},
+            {"step": 20, "train_loss": 0.5, "val_loss": 0.9, "miou": 0.6, "iou_car": float("nan")}]
     fig = show.learning_curves(rows[:1])
     assert show.learning_curves(rows, fig) is fig and len(fig.axes) == 2
-    left, right = fig.axes
-    assert left.lines[0].get_ydata().tolist() == [1.0, 0.5]
-    assert {line.get_label(): list(line.get_ydata()) for line in right.lines} == {
-        "car": [0.7], "mean": [0.6]}
+    left, right = ({line.get_label(): list(line.get_ydata()) for line in ax.lines}
+                   for ax in fig.axes)
+    assert left == {"training": [1.0, 0.5], "validation": [1.5, 0.9]}
+    assert right["mean"] == [0.4, 0.6] and right["car"][0] == 0.3
+
