@@ -62,7 +62,7 @@ def dice_loss(logits, target, ignore_index=255, classes="present", smooth=1e-6):
     ``smooth``, in pixels, is added above and below the fraction bar, so that empty truth with an
     empty prediction is a Dice of 1. Other people average over pictures, leave out the
     background, or square p and t below the bar (Milletari et al. 2016): other numbers.
-    Drozdzal et al. 2016, section 2. Lesson 04.
+    Drozdzal et al. 2016 (plain sums, as here). Lesson 04.
     """
     inter, predicted, true = _overlaps(logits, target, ignore_index)  # (C,) each
     dice = (2 * inter + smooth) / (predicted + true + smooth)
@@ -72,7 +72,7 @@ def dice_loss(logits, target, ignore_index=255, classes="present", smooth=1e-6):
 def jaccard_loss(logits, target, ignore_index=255, classes="present", smooth=1e-6):
     """1 - soft IoU, averaged over classes: IoU_c = sum(p t) / (sum(p) + sum(t) - sum(p t)).
 
-    Sums, absent classes and ``smooth`` as in :func:`dice_loss`. Rahman and Wang 2016, equation 3.
+    Sums, absent classes and ``smooth`` as in :func:`dice_loss`. Rahman and Wang 2016.
     Lesson 04.
     """
     inter, predicted, true = _overlaps(logits, target, ignore_index)  # (C,) each
@@ -86,8 +86,8 @@ def tversky_loss(
     """1 - Tversky index, averaged over classes: TP / (TP + alpha FP + beta FN), all soft.
 
     ``alpha`` is the price of a false alarm, ``beta`` that of a miss: 0.5 and 0.5 is Dice, 1 and 1
-    is IoU. Sums, absent classes and ``smooth`` as in :func:`dice_loss`. Salehi et al. 2017,
-    equation 3. Lesson 04.
+    is IoU. Sums, absent classes and ``smooth`` as in :func:`dice_loss`. Salehi et al. 2017.
+    Lesson 04.
     """
     inter, predicted, true = _overlaps(logits, target, ignore_index)  # (C,) each
     false_alarm, missed = predicted - inter, true - inter
@@ -102,7 +102,7 @@ def lovasz_softmax(logits, target, ignore_index=255, classes="present"):
     weighted by what that pixel adds to 1 - IoU when the pixels are got wrong in this order.
     For a hard prediction (p is 0 or 1) this is exactly 1 - IoU. Absent classes as in
     :func:`dice_loss`; with ``"all"`` an absent class counts its largest error.
-    Berman et al. 2018, "The Lovász-Softmax loss", algorithm 1. Lesson 04.
+    Berman et al. 2018, definition 2 and algorithm 1. Lesson 04.
     """
     prob, truth = _probabilities_and_truth(logits, target, ignore_index)
     prob, truth = prob.movedim(1, 0).flatten(1), truth.movedim(1, 0).flatten(1)  # (C, N)
