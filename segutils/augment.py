@@ -107,7 +107,7 @@ class JointTransform:
         A turned box is the box around its corners; for tight ones see `masks.boxes_from_masks`.
         Raises TypeError or ValueError on a wrong type or shape, or boxes outside. Lesson 02.
         """
-        instances = _check_arrays(image, mask, instances)
+        image, mask, instances = _check_arrays(image, mask, instances)
         boxes = None if boxes is None else _check_boxes(boxes, mask.shape)
         out = self._run(image, mask, instances, boxes, _entropy(seed))
         result = {"image": _normalise(out["image"]), "mask": _int64(out["mask"])}
@@ -132,8 +132,8 @@ def denormalise(image: torch.Tensor) -> np.ndarray:
 # Checks at the door -------------------------------------------------------------------------
 
 
-def _check_arrays(image, mask, instances) -> np.ndarray | None:
-    """Refuse in one line what would go wrong silently; give instances back as uint16."""
+def _check_arrays(image, mask, instances) -> list[np.ndarray | None]:
+    """Refuse in one line what would go wrong silently; ids of instances become uint16."""
     for name, array in (("image", image), ("mask", mask), ("instances", instances)):
         if not isinstance(array, np.ndarray) and not (name == "instances" and array is None):
             raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
@@ -150,7 +150,10 @@ def _check_arrays(image, mask, instances) -> np.ndarray | None:
             f"image is {image.shape[:2]} but its mask is {mask.shape}: "
             "are they a pair, and was one of them resized or turned?"
         )
-    return None if instances is None else _check_instances(instances, mask.shape)
+    if instances is not None:
+        instances = _check_instances(instances, mask.shape)
+    # torch takes no flipped views and warns of read-only memory
+    return [a if a is None else np.require(a, requirements="CW") for a in (image, mask, instances)]
 
 
 def _check_instances(instances: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -195,10 +198,10 @@ def _check_options(options: dict) -> None:
 
 
 def _size(size: int | tuple[int, int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = map(as_int, size if isinstance(size, Sequence) else (size, size))
     if height < 1 or width < 1:
         raise ValueError(f"size={size} must be a side or (height, width) of at least 1 pixel")
-    return int(height), int(width)
+    return height, width
 
 
 def _entropy(seed: Seed) -> int:
