@@ -180,10 +180,16 @@ class View:
         return z > NEAR and -margin < self.pixel(x, 0, z)[0] * 100 // self.side < 100 + margin
 
     def ink(self, colour, lit=False):
-        if not lit:
-            colour = tuple(min(255, c * k // 100)
-                           for c, k in zip(colour, self.weather.light, strict=True))
-        return mix(colour, self.weather.skyline, self.haze * (60 if lit else 100) // 100)
+        """What the camera sees of a colour: in this light, through this much haze."""
+        far, (r, g, b), (a, c, d) = self.haze, colour, self.weather.skyline
+        if lit:
+            far = far * 60 // 100
+        else:
+            k, m, n = self.weather.light
+            r, g, b = r * k // 100, g * m // 100, b * n // 100
+        near = 100 - far
+        return ((r * near + a * far) // 100, (g * near + c * far) // 100,
+                (b * near + d * far) // 100)
 
     def set_distance(self, z):
         self.haze = max(0, 100 * z // (z + self.weather.clear))
@@ -197,9 +203,12 @@ class View:
             points = [(x + (a * y >> 10), 0, z + (b * y >> 10)) for x, y, z in points]
         elif self.mode == "mirror":
             points = [(x, -y, z) for x, y, z in points]
-        if min(p[2] for p in points) < NEAR:
-            return None
-        return np.array([self.pixel(*p) for p in points], np.int32)
+        middle, sky, focal, height, flat = self.middle, self.sky, self.focal, self.height, []
+        for x, y, z in points:
+            if z < NEAR:
+                return None
+            flat.append((middle + focal * x // z, sky + focal * (height - y) // z))
+        return np.array(flat, np.int32)
 
     def fill(self, points, colour, lit=False):
         """Fill a polygon of camera points, in the picture and in the map of who is where."""
@@ -224,11 +233,16 @@ class View:
         """Whether the outside of a polygon looks at the camera; in a shadow every side counts."""
         if self.mode == "shadow":
             return True
-        if min(p[2] for p in points) < NEAR:
-            return False
-        flat = [self.pixel(*p) for p in points]
-        return sum(a[0] * b[1] - b[0] * a[1]
-                   for a, b in zip(flat, flat[1:] + flat[:1], strict=True)) < 0
+        middle, sky, focal, height, flat = self.middle, self.sky, self.focal, self.height, []
+        for x, y, z in points:
+            if z < NEAR:
+                return False
+            flat.append((middle + focal * x // z, sky + focal * (height - y) // z))
+        area, (x0, y0) = 0, flat[-1]
+        for x, y in flat:
+            area += x0 * y - x * y0
+            x0, y0 = x, y
+        return area < 0
 
     def ground(self, corners, colour, y=0):
         """Fill a polygon of street points (s, t); what lies behind the camera is cut off."""
@@ -243,21 +257,29 @@ class View:
             polygon = np.array([self.pixel(*p) for p in kept], np.int32)
             cv2.fillPoly(self.image, [polygon.clip(-30000, 30000)], self.ink(colour))
 
-    def wall(self, s, t, rectangles, colour, lit=False):
-        """Fill rectangles (left, bottom, right, top) of a wall along the street, in one go."""
-        if not rectangles:
-            return
-        r = np.array(rectangles, np.int64)
+    def wall(self, s, t, layers):
+        """Paint a wall along the street: layers of (rectangles, colour, lit), back to front.
+
+        A rectangle is (left, bottom, right, top) in centimetres from the wall's corner (s, t).
+        """
+        layers = [layer for layer in layers if layer[0]]
+        r = np.concatenate([np.array(layer[0], np.int64) for layer in layers])
         c, n = self.turn
-        along, up = r[:, [0, 0, 2, 2]] + s - self.at[0], r[:, [1, 3, 3, 1]]
+        along, up = r[:, [0, 0, 2, 2]] + (s - self.at[0]), r[:, [1, 3, 3, 1]]
         x = (along * c - (t - self.at[1]) * n) >> 10
         z = (along * n + (t - self.at[1]) * c) >> 10
-        seen = z.min(axis=1) >= NEAR
-        x, z, up = x[seen], z[seen], up[seen]
-        flat = np.stack([self.middle + self.focal * x // z,
-                         self.sky + self.focal * (self.height - up) // z], axis=-1)
-        for polygon in flat.astype(np.int32):
-            cv2.fillConvexPoly(self.image, polygon, self.ink(colour, lit))
+        ahead = np.maximum(z, NEAR)
+        flat = np.empty((*z.shape, 2), np.int32)
+        flat[..., 0] = self.middle + self.focal * x // ahead
+        flat[..., 1] = self.sky + self.focal * (self.height - up) // ahead
+        seen = ((z[:, 0] >= NEAR) & (z[:, 2] >= NEAR)).tolist()
+        start = 0
+        for rectangles, colour, lit in layers:
+            ink = self.ink(colour, lit)
+            for i in range(start, start + len(rectangles)):
+                if seen[i]:
+                    cv2.fillConvexPoly(self.image, flat[i], ink)
+            start += len(rectangles)
 
     def glow(self, point, radius, colour):
         """Remember a light at a camera point; it is added once the picture is reduced."""
@@ -543,6 +565,8 @@ def car(dice: Dice, turn: int, kind=None) -> Paint:
         a, b, c, d = body.cabin
         cabin = pen.prism([(a, belt - 2, w - 4), (b, body.roof, w - 18), (c, body.roof, w - 18),
                            (d, belt - 2, w - 4)], colour, shade(colour, 118), shade(colour, 90))
+        if view.mode == "shadow":
+            return
         lamps = view.weather.lamps
         glass = GLASS if not lamps else (46, 56, 68)
         if 2 in cabin:  # windscreen
@@ -938,17 +962,17 @@ def paint_ground(view: View, plan: Plan, dice: Dice):
         (92, 92, 96), 14)
     paint = (206, 206, 200)
     view.haze = 0
-    view.image[view.sky:] = view.ink(slab)
+    cv2.rectangle(view.image, (0, view.sky), (view.side, view.side), view.ink(slab), -1)
     if dice.chance(30):
         for side in (-1, 1):
             view.ground([(-far, side * front), (far, side * front), (far, side * 9000),
                          (-far, side * 9000)], (96, 116, 72))
-    for k in range(-30, 31):  # joints of the paving
+    for k in range(-9, 10):  # joints of the paving
         for side in (-1, 1):
             a, b = side * (road + 24), side * front
             if plan.square and side < 0:
                 b = -4000
-            view.ground([(k * 130, a), (k * 130 + 5, a), (k * 130 + 5, b), (k * 130, b)],
+            view.ground([(k * 190, a), (k * 190 + 5, a), (k * 190 + 5, b), (k * 190, b)],
                         shade(slab, 90))
     for row in range(1, 24 if plan.square else 4):
         t = -(road + 24 + row * 120)
@@ -978,11 +1002,12 @@ def paint_ground(view: View, plan: Plan, dice: Dice):
 
 def haze_ground(view: View):
     """Let the ground fade into the haze with its distance, row by row."""
-    rows = np.arange(view.sky + 1, min(view.side, view.sky + view.side // 3))
+    reach = view.focal * view.height * 12 // view.weather.clear
+    rows = np.arange(view.sky + 1, min(view.side, view.sky + 3 + reach))
     z = view.focal * view.height // (rows - view.sky)
-    part = (z / (z + view.weather.clear)).astype(np.float32)[:, None, None]
-    band = view.image[rows[0]:rows[-1] + 1]
-    band[:] = band * (1 - part) + np.array(view.weather.skyline, np.float32) * part
+    part = (256 * z // (z + view.weather.clear)).astype(np.uint16)[:, None, None]
+    band = view.image[view.sky + 1:view.sky + 1 + len(rows)]
+    band[:] = band * (256 - part) + np.array(view.weather.skyline, np.uint16) * part >> 8
 
 
 def house(dice: Dice, width: int):
@@ -1021,40 +1046,44 @@ def house(dice: Dice, width: int):
                 Flat(view, x0, z0).box(-35, ridge - 80, 35, ridge + 80, (140, 96, 80))
             view.fill([(a[0], eaves, a[1]), (b[0], ridge, b[1]), (d[0], ridge, d[1]),
                        (c[0], eaves, c[1])], roof)
-        view.wall(s, t, [(0, 0, width, eaves)], wall)
-        view.wall(s, t, [(0, eaves - 16, width, eaves)], shade(wall, 84))
-        view.wall(s, t, [(0, 0, width, 45)], shade(wall, 72))
         step = (width - 40) // columns
         bay = [(20 + step * k + step // 2, 60 + 290 * f) for f in range(floors)
                for k in range(columns)]
         windows = [b for i, b in enumerate(bay) if i >= columns or not (shop or i == door_at)]
-        glow = [b for b, on in zip(bay, lit, strict=True) if on and b in windows
-                and view.weather.lamps]
+        lamps = view.weather.lamps
+        glow = [b for b, on in zip(bay, lit, strict=True) if on and lamps and b in windows]
+        layers = [([(0, 0, width, eaves)], wall, False),
+                  ([(0, eaves - 16, width, eaves)], shade(wall, 84), False),
+                  ([(0, 0, width, 45)], shade(wall, 72), False)]
         if shutters:
-            view.wall(s, t, [(u - 84, v + 84, u + 84, v + 216) for u, v in windows], blind)
-        view.wall(s, t, [(u - 54, v + 78, u + 54, v + 222) for u, v in windows], frame)
-        view.wall(s, t, [(u - 45, v + 88, u + 45, v + 213) for u, v in windows],
-                  (84, 98, 112) if not view.weather.lamps else (52, 60, 76))
-        view.wall(s, t, [(u - 45, v + 150, u + 8, v + 213) for u, v in windows],
-                  (120, 134, 146) if not view.weather.lamps else (62, 72, 90))
-        view.wall(s, t, [(u - 45, v + 88, u + 45, v + 213) for u, v in glow], (246, 208, 132), True)
-        view.wall(s, t, [(u - 3, v + 88, u + 3, v + 213) for u, v in windows], frame)
-        if shop:
-            u0, u1 = 40, width - 40
-            view.wall(s, t, [(u0, 30, u1, 240)], shade(door, 70))
-            panes = [(u0 + 14, 60, u1 - 140, 222), (u1 - 110, 30, u1 - 30, 222)]
-            view.wall(s, t, panes, (250, 216, 150) if view.weather.lamps else (104, 118, 128),
-                      view.weather.lamps)
-            view.wall(s, t, [(u0 - 10, 236, u1 + 10, 282)], awning)
-            view.wall(s, t, [(k, 236, k + 20, 282) for k in range(u0, u1, 44)],
-                      mix(awning, (235, 230, 220), 70))
-        else:
-            u = bay[door_at][0]
-            view.wall(s, t, [(u - 58, 0, u + 58, 238)], frame)
-            view.wall(s, t, [(u - 46, 0, u + 46, 228)], door)
-            view.wall(s, t, [(u - 32, 150, u + 32, 214)], (84, 92, 100))
+            layers.append(([(u - 84, v + 84, u + 84, v + 216) for u, v in windows], blind, False))
+        glass, shine = ((52, 60, 76), (62, 72, 90)) if lamps else ((84, 98, 112), (120, 134, 146))
+        layers += [
+            ([(u - 54, v + 78, u + 54, v + 222) for u, v in windows], frame, False),
+            ([(u - 45, v + 88, u + 45, v + 213) for u, v in windows], glass, False),
+            ([(u - 45, v + 150, u + 8, v + 213) for u, v in windows], shine, False),
+            ([(u - 45, v + 88, u + 45, v + 213) for u, v in glow], (246, 208, 132), True),
+            ([(u - 3, v + 88, u + 3, v + 213) for u, v in windows], frame, False)]
+        layers += shop_front(width, door, awning, lamps) if shop else \
+            front_door(bay[door_at][0], door, frame)
+        view.wall(s, t, layers if z < 4500 else layers[:5])
 
     return paint
+
+
+def shop_front(width, paint, awning, lamps):
+    left, right = 40, width - 40
+    return [([(left, 30, right, 240)], shade(paint, 70), False),
+            ([(left + 14, 60, right - 140, 222), (right - 110, 30, right - 30, 222)],
+             (250, 216, 150) if lamps else (104, 118, 128), lamps),
+            ([(left - 10, 236, right + 10, 282)], awning, False),
+            ([(u, 236, u + 20, 282) for u in range(left, right, 44)],
+             mix(awning, (235, 230, 220), 70), False)]
+
+
+def front_door(u, paint, frame):
+    return [([(u - 58, 0, u + 58, 238)], frame, False), ([(u - 46, 0, u + 46, 228)], paint, False),
+            ([(u - 32, 150, u + 32, 214)], (84, 92, 100), False)]
 
 
 def paint_houses(view: View, plan: Plan, dice: Dice):
@@ -1180,8 +1209,11 @@ def paint_things(view: View, things, dice: Dice):
     else:
         view.sun = (0, 0)
     view.mode = "shadow"
-    for thing in things:
-        thing.paint(view, thing.x, thing.z)
+    for x, z, kind, paint in things:
+        if kind != CAR:
+            view.fill([(x + u, 0, z + v) for u, v in oval(0, 0, 26, 26)], None)
+        if kind == CAR or view.sun != (0, 0):
+            paint(view, x, z)
     dark = cv2.convertScaleAbs(view.image[view.sky:], alpha=w.shadow / 100)
     cv2.copyTo(dark, view.shadows[view.sky:], view.image[view.sky:])
     if w.wet:
@@ -1205,16 +1237,32 @@ def mirror(view: View, things):
     view.image[:view.sky] = dry[:view.sky]
 
 
+def share(who, low, high):
+    """How many of the 16 sub-pixels of each pixel belong to the things low..high.
+
+    Returns the smallest window (two slices) that holds them all, and the counts in it.
+    """
+    part = cv2.inRange(who, low, high)
+    x, y, w, h = cv2.boundingRect(part)
+    x, y, right, low = x // ZOOM, y // ZOOM, -(-(x + w) // ZOOM), -(-(y + h) // ZOOM)
+    window = slice(y, low), slice(x, right)
+    if not w:
+        return window, np.zeros((0, 0), np.uint8)
+    part = cv2.resize(part[y * ZOOM:low * ZOOM, x * ZOOM:right * ZOOM], (right - x, low - y),
+                      interpolation=cv2.INTER_AREA)
+    return window, (part.astype(np.uint16) + 8 >> 4).astype(np.uint8)
+
+
 def label(view: View, things, size):
     """Mask and instances by the majority of the sub-pixels in each pixel."""
-    total = cv2.resize(((view.who > 0) * 240).astype(np.uint8), (size, size),
-                       interpolation=cv2.INTER_AREA) // 15
-    best, owner = (16 - total).astype(np.uint8), np.zeros((size, size), np.uint8)
-    for number in np.flatnonzero(np.bincount(view.who.ravel(), minlength=1)[1:]) + 1:
-        part = (view.who == number).astype(np.uint8) * 240
-        share = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA) // 15
-        more = share > best
-        owner[more], best[more] = number, share[more]
+    best, owner = np.full((size, size), ZOOM * ZOOM, np.uint8), np.zeros((size, size), np.uint8)
+    window, total = share(view.who, 1, 255)
+    best[window] -= total
+    for number, thing in enumerate(things, 1):
+        if thing.kind:
+            window, part = share(view.who, number, number)
+            more = part > best[window]
+            owner[window][more], best[window][more] = number, part[more]
     counts = np.bincount(owner.ravel(), minlength=len(things) + 1)
     names, void, seen = np.zeros(len(things) + 1, np.uint16), np.zeros(len(things) + 1, bool), {}
     for number, thing in enumerate(things, 1):
