@@ -515,6 +515,7 @@ def from_ipynb(path, folder=FOLDER):
     source = made[0].source if made else folder / "src" / f"{path.stem}.py"
     for cell in cells:
         cell.metadata = {k: cell.metadata[k] for k in ("tags", "nbgrader") if k in cell.metadata}
+    keep_spacing(source, cells)
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["jupytext"] = {
         "notebook_metadata_filter": "-all",
@@ -524,6 +525,16 @@ def from_ipynb(path, folder=FOLDER):
     source.parent.mkdir(exist_ok=True)
     source.write_bytes((text.rstrip("\n") + "\n").encode("utf-8"))
     return source
+
+
+def keep_spacing(source, cells):
+    """Leaves the blank lines between unchanged cells as they stand in the source."""
+    if not source.exists():
+        return
+    old = jupytext.reads(source.read_text(encoding="utf-8"), fmt=PERCENT).cells
+    for before, after in pairs(old, cells):
+        if "lines_to_next_cell" in before.metadata:
+            after.metadata["lines_to_next_cell"] = before.metadata["lines_to_next_cell"]
 
 
 def with_student_cells(path, source, cells):

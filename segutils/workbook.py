@@ -164,10 +164,7 @@ def update(source=None, copies=None):
                 f"{name}: you changed it, and the course has a newer version; yours is left. "
                 f"To take the course's: uv run workbook --reset {Path(name).stem}"
             )
-        if now in ("new", "update"):
-            hand_out(course, path)
-            record[name] = digests(course)
-        elif now == "same" and follows_outputs(path, course, handed):
+        if now in ("new", "update") or now == "same" and follows_outputs(path, course, handed):
             hand_out(course, path)
             record[name] = digests(course)
         elif now == "same" and (handed is None or handed[0] != digests(course)[0]):
