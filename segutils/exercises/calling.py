@@ -219,7 +219,9 @@ def stub(answer) -> bool:
         return False
     blanks = (ast.Expr, ast.Assign, ast.Return)
     return any(
-        isinstance(node, blanks) and isinstance(node.value, ast.Constant) and node.value.value is ...
+        isinstance(node, blanks)
+        and isinstance(node.value, ast.Constant)
+        and node.value.value is ...
         for node in ast.walk(tree)
     )
 

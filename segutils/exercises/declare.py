@@ -26,7 +26,8 @@ class Mistake(NamedTuple):
 
     It is recognised by what the answer does, never by how it is written: `like(*args)` is the
     wrong algorithm itself, whose results are compared with the answer's; `when(args, got)` looks
-    at the result of one failing call; `raised` is the exception that the mistake leads to.
+    at the result of one failing call; `raised` names the exception that the mistake leads to
+    (on the calls for which `when(args, None)` holds, if both are given).
     """
 
     key: str

@@ -179,8 +179,12 @@ def _resize_cases(rng):
         old, new = rng.integers(1, 14, 2), rng.integers(1, 14, 2)
         if all(map(_tie_free, old.tolist(), new.tolist())):
             mask = rng.choice(np.array([0, 1, 2, 5, 255], np.uint8), tuple(old))
-            cases.append(Case(f"a {old[0]} × {old[1]} mask made {new[0]} × {new[1]}", (
-                mask, int(new[0]), int(new[1]))))  # fmt: skip
+            cases.append(
+                Case(
+                    f"a {old[0]} × {old[1]} mask made {new[0]} × {new[1]}",
+                    (mask, int(new[0]), int(new[1])),
+                )
+            )
     return cases
 
 
@@ -282,8 +286,10 @@ RESIZE_NEAREST = Exercise(
         Mistake(
             "whole_factor",
             "This works only where the new size is a whole multiple of the old one.",
-            when=lambda args, got: np.shape(got) != (args[1], args[2])
-            and (args[1] % args[0].shape[0] or args[2] % args[0].shape[1]),
+            when=lambda args, got: (
+                np.shape(got) != (args[1], args[2])
+                and (args[1] % args[0].shape[0] or args[2] % args[0].shape[1])
+            ),
         ),
     ),
     hints=(
@@ -643,8 +649,11 @@ def _palette(calls):
         a, b = np.unravel_index(apart.argmin(), apart.shape)
         if apart[a, b] < APART:
             key = "too_close" if place == 0 else vision.split()[0]
-            return Problem(key, f"With {vision}, colours {a} and {b} are {apart[a, b]:.0f} apart, "
-                           f"and {APART:.0f} are needed. Do they differ in lightness?")  # fmt: skip
+            return Problem(
+                key,
+                f"With {vision}, colours {a} and {b} are {apart[a, b]:.0f} apart, "
+                f"and {APART:.0f} are needed. Do they differ in lightness?",
+            )
     return None
 
 

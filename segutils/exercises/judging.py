@@ -97,12 +97,8 @@ def _wrong(exercise: Exercise, cases: list[Case], outcomes: list[Outcome]) -> Pr
         problem = verdict(exercise, case, outcome)
         if problem is not None:
             failing.append((case, outcome, problem))
-    if exercise.examine is not None and not failing:
-        return exercise.examine(
-            [(case.args, outcome.value) for case, outcome in zip(cases, outcomes, strict=True)]
-        )
     if not failing:
-        return None
+        return _examined(exercise, cases, outcomes)
     found = [sum(_explains(exercise, m, c, o) for c, o, _ in failing) for m in exercise.mistakes]
     if found and max(found) > 0:
         mistake = exercise.mistakes[found.index(max(found))]
@@ -110,6 +106,17 @@ def _wrong(exercise: Exercise, cases: list[Case], outcomes: list[Outcome]) -> Pr
     case, _, problem = failing[0]
     label = "" if exercise.value else f"On {case.label}: "
     return Problem(problem.key, label + problem.hint)
+
+
+def _examined(exercise: Exercise, cases: list[Case], outcomes: list[Outcome]) -> Problem | None:
+    """What `examine` says about all results; one that it cannot read is of the wrong type."""
+    if exercise.examine is None:
+        return None
+    calls = [(case.args, outcome.value) for case, outcome in zip(cases, outcomes, strict=True)]
+    try:
+        return exercise.examine(calls)
+    except Exception:  # a result of any shape and type comes this way
+        return Problem("type", "The result is not of the kind that the task asks for.")
 
 
 def verdict(exercise: Exercise, case: Case, outcome: Outcome) -> Problem | None:
@@ -126,7 +133,10 @@ def verdict(exercise: Exercise, case: Case, outcome: Outcome) -> Problem | None:
     problem = _unusable(outcome.value)
     if problem or exercise.examine is not None:
         return problem
-    return (exercise.compare or difference)(outcome.value, expected)
+    try:
+        return (exercise.compare or difference)(outcome.value, expected)
+    except Exception:  # as above
+        return Problem("type", "the result is not of the kind that the task asks for.")
 
 
 def attempt(function, args: tuple) -> tuple[object, str | None]:
@@ -162,8 +172,9 @@ def _unusable(value) -> Problem | None:
 def _explains(exercise: Exercise, mistake, case: Case, outcome: Outcome) -> bool:
     """Whether a known mistake would have done what the answer did on this failing call."""
     if outcome.error is not None:
-        return mistake.raised in outcome.error.kinds
-    if _unusable(outcome.value):
+        here = mistake.when is None or mistake.when(case.args, None)
+        return here and mistake.raised in outcome.error.kinds
+    if mistake.raised or _unusable(outcome.value):
         return False
     if mistake.when is not None:
         try:
