@@ -13,21 +13,25 @@ image alone.
 """
 
 import argparse
+import csv
 import itertools
 import math
+import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
+
+from segutils.masks import CLASSES, IGNORE, read_mask, write_mask
 
 ZOOM = 4  # sub-pixels along each side of a pixel
 CLEAR = 12  # of the 16 sub-pixels that one thing must fill, or the pixel is void
 SPECK = 14  # an object with fewer visible pixels (at size 128) is void: too small to name
 NEAR = 90  # cm; nothing closer than this to the camera is painted
-PERSON, CAR, VOID = 1, 2, 255
-STREAM = 1 << 40  # scene seeds from here on belong to generate(); below, to draw() and the folder
+PERSON, CAR = 1, 2
 
 # cos and sin in 1024ths, every 5.625 degrees
 TURN = [(round(1024 * math.cos(i * math.pi / 32)), round(1024 * math.sin(i * math.pi / 32)))
@@ -107,7 +111,7 @@ WEATHER = {
     "day": Weather((104, 146, 196), (196, 212, 222), (104, 102, 97), 30000, 58, 30),
     "overcast": Weather((164, 170, 178), (204, 206, 206), (88, 90, 92), 16000, 82, 80),
     "dusk": Weather((84, 92, 138), (238, 172, 120), (82, 68, 66), 14000, 72, 40, lamps=True),
-    "night": Weather((20, 26, 48), (58, 60, 84), (46, 49, 64), 12000, 92, 20, True, noise=5),
+    "night": Weather((20, 26, 48), (58, 60, 84), (46, 49, 64), 12000, 92, 20, True, noise=4),
     "fog": Weather((190, 194, 198), (202, 205, 207), (90, 92, 93), 1500, 90, 0),
     "rain": Weather((122, 130, 140), (168, 174, 180), (72, 75, 80), 6000, 88, 90, wet=True),
 }
@@ -144,12 +148,13 @@ def shade(colour, percent: int):
 class View:
     """Camera and canvas: strokes in camera centimetres (x right, y up, z away) become pixels."""
 
-    def __init__(self, size, weather: Weather, at, turn, height, zoom, horizon, centre=500):
+    def __init__(self, size: int, weather: Weather, plan: "Plan"):
         self.side = size * ZOOM
-        self.weather, self.at, self.turn, self.height = weather, at, TURN[turn % 64], height
-        self.focal = self.side * zoom // 100
-        self.sky = self.side * horizon // 1000
-        self.middle = self.side * centre // 1000
+        self.weather, self.at, self.height = weather, plan.at, plan.height
+        self.turn = TURN[plan.turn % 64]
+        self.focal = self.side * plan.zoom // 100
+        self.sky = self.side * plan.horizon // 1000
+        self.middle = self.side // 2
         self.image = np.zeros((self.side, self.side, 3), np.uint8)
         self.who = np.zeros((self.side, self.side), np.uint8)
         self.shadows = np.zeros((self.side, self.side), np.uint8)
@@ -282,10 +287,12 @@ class View:
             start += len(rectangles)
 
     def glow(self, point, radius, colour):
-        """Remember a light at a camera point; it is added once the picture is reduced."""
+        """Remember a light just painted at a camera point; it shines if nothing covers it."""
         if self.mode == "paint" and self.weather.lamps and point[2] > NEAR:
             x, y = self.pixel(*point)
-            self.glows.append((x, y, self.focal * radius // point[2], colour))
+            if 0 <= x < self.side and 0 <= y < self.side:
+                self.glows.append((x, y, self.focal * radius // point[2], colour,
+                                   self.image[y, x].copy()))
 
 
 # --- shapes ------------------------------------------------------------------------------------
@@ -629,7 +636,7 @@ def car_front(view, pen, half, nose, low, on):
         front(side - 17, nose - 30, side + 17, nose - 12, (250, 246, 224) if on
               else (214, 218, 220), on)
         if on:
-            view.glow(pen.point(half + 6, nose - 20, side), 55, (255, 244, 206))
+            view.glow(pen.point(half + 2, nose - 20, side), 55, (255, 244, 206))
 
 
 def car_rear(view, pen, half, belt, low, on):
@@ -642,7 +649,7 @@ def car_rear(view, pen, half, belt, low, on):
     for side in (-68, 68):
         rear(side - 14, belt - 34, side + 14, belt - 14, (214, 50, 40) if on else (140, 36, 34), on)
         if on:
-            view.glow(pen.point(-half - 8, belt - 24, side), 30, (190, 30, 20))
+            view.glow(pen.point(-half - 1, belt - 24, side), 30, (190, 30, 20))
 
 
 # --- things in the street ----------------------------------------------------------------------
@@ -652,9 +659,8 @@ def tree(dice: Dice) -> Paint:
     bark, leaf = dice.near((92, 76, 62)), dice.near(dice.pick(LEAVES))
     bare = dice.chance(12)
     crown = height * 62 // 100
-    blob = [(dice.between(84, 112), dice.between(84, 112)) for _ in CIRCLE]
-    clumps = [(dice.between(-60, 60), dice.between(-55, 60), dice.between(22, 40))
-              for _ in range(7)]
+    lobes = [(c * dice.between(50, 66) >> 10, n * dice.between(46, 60) >> 10, dice.between(36, 48))
+             for c, n in CIRCLE[::2]] + [(0, 0, 66)]
     twigs = [(dice.between(-90, 90), dice.between(-40, 95)) for _ in range(11)]
 
     def paint(view, x, z):
@@ -666,13 +672,13 @@ def tree(dice: Dice) -> Paint:
                 pen(limb(a, (wide * u // 100, crown + (height - crown) * v // 100), 12, 3), bark)
             return
         up = height - crown
-        pen([(u * k // 100, v * m // 100 + crown) for (u, v), (k, m)
-             in zip(oval(0, 0, wide, up), blob, strict=True)], shade(leaf, 74))
-        pen([(u * m // 100 - wide // 12, v * k // 100 + crown + up // 9) for (u, v), (k, m)
-             in zip(oval(0, 0, wide * 80 // 100, up * 78 // 100), blob, strict=True)], leaf)
-        for u, v, r in clumps:
-            pen(oval(wide * u // 100 - wide // 12, crown + up * v // 100, wide * r // 110,
-                     up * r // 130), shade(leaf, 116 if v > 0 else 88))
+        for tone, shift, scale in ((70, 0, 100), (100, 12, 74), (122, 30, 36)):
+            if shift and view.mode == "shadow":
+                return
+            for u, v, r in lobes if scale > 40 else lobes[1::2]:
+                pen(oval(wide * (u * scale // 100 - shift) // 100,
+                         crown + up * (v * scale // 100 + shift) // 100,
+                         wide * r * scale // 10000, up * r * scale // 10000), shade(leaf, tone))
 
     return paint
 
@@ -694,8 +700,9 @@ def lamp(dice: Dice) -> Paint:
             [(-14, height), (-20, height + 40), (20, height + 40), (14, height)], bulb, on)
         if not arm:
             pen([(-24, height + 40), (0, height + 58), (24, height + 40)], iron)
-        view.glow((x + arm, height + 10, z), 190, (255, 206, 130))
-        view.glow((x + arm, 60, z), 420, (92, 66, 34))
+        bulb_at = height - 20 if arm else height + 20
+        view.glow((x + arm, bulb_at, z), 170, (255, 206, 130))
+        view.glow((x + arm, bulb_at, z), 620, (84, 62, 34))
 
     return paint
 
@@ -764,8 +771,10 @@ def column(dice: Dice) -> Paint:
 
     def paint(view, x, z):
         pen = Flat(view, x, z)
-        pen.box(-62, 0, 62, 250, (196, 190, 178))
-        pen.box(-66, 0, 66, 26, (120, 116, 110))
+        pen(oval(0, 4, 62, 10), (160, 154, 144))
+        pen.box(-62, 4, 62, 250, (196, 190, 178))
+        pen.box(-62, 4, -40, 250, (166, 160, 150))
+        pen.box(46, 4, 62, 250, (214, 208, 198))
         for (paper, skin, hair, face), left in zip(posters, (-54, 4), strict=True):
             pen.box(left, 74, left + 50, 196, paper)
             if face:
@@ -844,7 +853,13 @@ def kiosk(dice: Dice) -> Paint:
         faces = pen.box(260, 230, 180, colour)
         for name in ("one", "two"):
             if name in faces:
-                view.fill(pane(faces[name], 12, 42, 88, 78), (62, 60, 62))
+                lit = view.weather.lamps
+                view.fill(pane(faces[name], 12, 42, 88, 78), (244, 208, 142) if lit
+                          else (62, 60, 62), lit)
+                view.fill(pane(faces[name], 8, 34, 92, 42), (150, 118, 86))
+        for name in (0, 2):
+            if name in faces:
+                view.fill(pane(faces[name], 30, 4, 70, 84), shade(colour, 62))
         pen.prism([(-150, 228, 110), (-140, 252, 100), (140, 252, 100), (150, 228, 110)], stripe,
                   shade(stripe, 112), shade(stripe, 84))
 
@@ -932,7 +947,7 @@ def make_plan(dice: Dice, plain: bool) -> Plan:
                 horizon, True, False)
 
 
-def paint_sky(view: View, plan: Plan, dice: Dice, rng):
+def paint_sky(view: View, dice: Dice, rng):
     w = view.weather
     rows, cols = max(2, view.sky // ZOOM), view.side // ZOOM
     slope = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None] ** 1.3
@@ -949,11 +964,13 @@ def paint_sky(view: View, plan: Plan, dice: Dice, rng):
         for _ in range(14):
             x, y = dice.between(0, view.side - 3), dice.between(0, view.sky - 3)
             view.image[y:y + 3, x:x + 3] = (170, 174, 190)
-    hill = mix(shade((96, 112, 96), w.light[1]), w.skyline, 62)
-    base = view.sky - view.side // 60
-    ridge = [(x * view.side // 8, base - dice.between(0, view.side // 14)) for x in range(9)]
-    cv2.fillPoly(view.image, [np.array([(0, view.sky + 2), *ridge, (view.side, view.sky + 2)],
-                                       np.int32)], hill)
+    for green, far, rise, step in (((96, 112, 96), 62, 14, 8), ((70, 92, 62), 34, 26, 24)):
+        base = view.sky - view.side // 64
+        ridge = [(x * view.side // step, base - dice.between(0, view.side // rise))
+                 for x in range(step + 1)]
+        ink = mix(shade(green, w.light[1]), w.skyline, min(96, far * 30000 // (w.clear + 9000)))
+        cv2.fillPoly(view.image, [np.array([(0, view.sky + 2), *ridge, (view.side, view.sky + 2)],
+                                           np.int32)], ink)
 
 
 def paint_ground(view: View, plan: Plan, dice: Dice):
@@ -1038,6 +1055,10 @@ def house(dice: Dice, width: int):
                 gable = [(x0, 0, z0), (x0, eaves, z0), ((x0 + x1) // 2, ridge or eaves,
                          (z0 + z1) // 2), (x1, eaves, z1), (x1, 0, z1)]
                 view.fill(gable, shade(wall, 78))
+                side_wall = [gable[0], gable[1], gable[3], gable[4]]
+                for f in range(floors):
+                    low = 100 * (140 + 290 * f) // eaves
+                    view.fill(pane(side_wall, 34, low, 48, low + 13000 // eaves), (84, 96, 108))
         ends = [view.spot(e, t + d) for e in (s - 12, s + width + 12) for d in (0, depth // 2)]
         if min(e[1] for e in ends) > NEAR and ridge:
             a, b, c, d = ends
@@ -1191,12 +1212,23 @@ def add_clutter(crowd: Crowd, count: int):
         band = (plan.road - 110, plan.road - 100) if make is skip and dice.chance(70) else \
             dice.pick((far, near))
         room = {skip: 210, kiosk: 170, hedge: 180, bench: 95, bicycle: 70}.get(make, 40)
-        spot = crowd.place(0, make(dice), band, room, 60 if room < 100 else 95, 420)
+        spot = crowd.place(0, make(dice), band, room, 60 if room < 100 else 95,
+                           420 if room < 100 else 700)
         if spot and make is bench and dice.chance(45):
             crowd.put(PERSON, person(dice, seated=True), spot[0], spot[1] - 18, 20, 10)
     if dice.chance(crowd.level.cover):
         make = dice.pick((tree, lamp, bollard, bin_, sign, letter_box))
         crowd.place(0, make(dice), near, 30, 30, 230, 30)
+
+
+def populate(view: View, plan: Plan, dice: Dice, level: Level) -> list[Thing]:
+    crowd = Crowd(view, plan, dice, level)
+    if dice.chance(86):
+        add_cars(crowd, dice.between(*level.cars))
+    if dice.chance(88):
+        add_people(crowd, dice.between(*level.people))
+    add_clutter(crowd, dice.between(*level.clutter))
+    return crowd.things
 
 
 # --- from the canvas to the picture --------------------------------------------------------------
@@ -1210,8 +1242,8 @@ def paint_things(view: View, things, dice: Dice):
         view.sun = (0, 0)
     view.mode = "shadow"
     for x, z, kind, paint in things:
-        if kind != CAR:
-            view.fill([(x + u, 0, z + v) for u, v in oval(0, 0, 26, 26)], None)
+        if kind != CAR and view.sun == (0, 0):
+            view.fill([(x + u, 0, z + v) for u, v in oval(0, 0, 24, 18)], None)
         if kind == CAR or view.sun != (0, 0):
             paint(view, x, z)
     dark = cv2.convertScaleAbs(view.image[view.sky:], alpha=w.shadow / 100)
@@ -1272,12 +1304,14 @@ def label(view: View, things, size):
             void[number] = counts[number] * 128 * 128 < SPECK * size * size
     instances = names[owner]
     mask = (instances // 1000).astype(np.uint8)
-    mask[(best < CLEAR) | void[owner]] = VOID
+    mask[(best < CLEAR) | void[owner]] = IGNORE
     return mask, instances
 
 
 def add_glow(picture, view: View, size):
-    for x, y, radius, colour in view.glows:
+    for x, y, radius, colour, bulb in view.glows:
+        if (view.image[y, x] != bulb).any():
+            continue
         r = max(2, radius // ZOOM)
         x, y = x // ZOOM, y // ZOOM
         x0, x1, y0, y1 = max(0, x - r), min(size, x + r + 1), max(0, y - r), min(size, y + r + 1)
@@ -1299,53 +1333,181 @@ def develop(view: View, size, noise, rng):
         kernel[np.arange(9), 5 - np.arange(9) // 4] = 0.5
         picture += 44 * cv2.filter2D(streaks, -1, kernel)[..., None]
     picture = cv2.GaussianBlur(picture, (3, 3), 0.35 + 0.3 * rng.random())
-    picture *= (0.93 + 0.14 * rng.random(3, np.float32) * 0.5 + 0.07 * rng.random())
+    picture *= 0.94 + 0.09 * rng.random() + 0.025 * rng.random(3, np.float32)
     grain = rng.standard_normal((size, size, 1), np.float32)
     picture += view.weather.noise * noise / 100 * grain
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def draw(seed: int, size: int = 128, difficulty: str = "full") -> Scene:
-    """Draw the scene of a seed.
-
-    seed: any integer from 0. size: pixels along each side, 32 to 1024. difficulty: "plain" (larger
-    objects, less clutter, good light) or "full". Same seed, size and difficulty: same mask and
-    instances everywhere. Raises ValueError for anything else.
-    """
-    if difficulty not in LEVELS:
-        raise ValueError(f"difficulty is {difficulty!r}; it must be one of {', '.join(LEVELS)}")
-    if not 32 <= size <= 1024:
-        raise ValueError(f"size is {size}; it must lie in 32..1024 pixels")
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; it must not be negative")
-    level = LEVELS[difficulty]
-    dice, rng = Dice(seed, len(difficulty)), np.random.default_rng(np.random.SeedSequence(
-        (seed, len(difficulty), 1)))
-    weather = WEATHER[dice.pick([k for k, n in level.weather.items() for _ in range(n)])]
+def compose(seed: int, size: int, difficulty: str) -> tuple[Scene, str]:
+    """The scene of a seed, and the name of its weather."""
+    level, salt = LEVELS[difficulty], list(LEVELS).index(difficulty)
+    dice, rng = Dice(seed, salt), np.random.default_rng((seed, salt, 1))
+    light = dice.pick([name for name, weight in level.weather.items() for _ in range(weight)])
     plan = make_plan(dice, difficulty == "plain")
-    view = View(size, weather, plan.at, plan.turn, plan.height, plan.zoom, plan.horizon)
-    paint_sky(view, plan, dice, rng)
+    view = View(size, WEATHER[light], plan)
+    paint_sky(view, dice, rng)
     paint_ground(view, plan, dice)
     haze_ground(view)
     paint_houses(view, plan, dice)
-    crowd = Crowd(view, plan, dice, level)
-    if dice.chance(84):
-        add_cars(crowd, dice.between(*level.cars))
-    if dice.chance(84):
-        add_people(crowd, dice.between(*level.people))
-    add_clutter(crowd, dice.between(*level.clutter))
-    things = paint_things(view, crowd.things, dice)
+    things = paint_things(view, populate(view, plan, dice, level), dice)
     mask, instances = label(view, things, size)
-    return Scene(develop(view, size, level.noise, rng), mask, instances)
+    return Scene(develop(view, size, level.noise, rng), mask, instances), light
+
+
+def draw(seed: int, size: int = 128, difficulty: str = "full") -> Scene:
+    """Draw the scene of a seed.
+
+    seed: any integer from 0. size: pixels along each side, 32 to 1024; the same seed shows the
+    same street at every size. difficulty: "plain" (larger objects, less clutter, good light) or
+    "full". Mask and instances follow from the three on every machine. Raises ValueError for
+    anything else, in one line.
+    """
+    if difficulty not in LEVELS:
+        raise ValueError(f"difficulty is {difficulty!r}; it must be one of {', '.join(LEVELS)}")
+    if operator.index(size) != size or not 32 <= size <= 1024:
+        raise ValueError(f"size is {size}; it must be a whole number of pixels from 32 to 1024")
+    if operator.index(seed) < 0:
+        raise ValueError(f"seed is {seed}; it must be a whole number from 0")
+    return compose(operator.index(seed), operator.index(size), difficulty)[0]
+
+
+# --- many scenes ---------------------------------------------------------------------------------
+
+STREAM = 1 << 40
 
 
 def scene_seed(seed: int, index: int) -> int:
-    """The seed for draw() of scene `index` of stream `seed`; no two streams share a scene."""
+    """The seed for draw() of scene `index` of stream `seed`.
+
+    Every pair has its own: (seed + 1) * 2**40 + index. Scenes below 2**40 are those of draw() by
+    hand and of the folder, so no stream ever holds one of the folder's.
+    """
+    if seed < 0 or not 0 <= index < STREAM:
+        raise ValueError(f"no scene {index} in stream {seed}; both must be whole numbers from 0")
     return (seed + 1) * STREAM + index
 
 
 def generate(n: int | None, size: int = 128, difficulty: str = "full",
              seed: int = 0) -> Iterator[Scene]:
-    """Yield n scenes (None: without end); never one of another seed's or of the folder."""
+    """Yield n scenes (None: without end) of stream `seed`; never a scene of the folder."""
     for index in itertools.count() if n is None else range(n):
         yield draw(scene_seed(seed, index), size, difficulty)
+
+
+COUNTS = {"train": 800, "val": 150, "test": 150}
+FILES = ("stem", "split", "seed", "light", "people", "cars")
+MARK = "scenes.csv"  # tells that a folder was written here
+
+
+def write_level(root: Path, difficulty: str, counts: dict, size: int, seed: int, quality: int):
+    """Write one difficulty: images, masks, instances, one list a split, and scenes.csv."""
+    from tqdm.auto import tqdm
+
+    for name in ("images", "masks", "instances"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for old in (root / name).glob("[0-9]*.*"):
+            old.unlink()
+    splits = [split for split, count in counts.items() for _ in range(count)]
+    rows = []
+    for number, split in enumerate(tqdm(splits, desc=difficulty, unit="scene")):
+        stem, key = f"{number:04d}", seed * 100_000 + number
+        scene, light = compose(key, size, difficulty)
+        Image.fromarray(scene.image).save(root / "images" / f"{stem}.jpg", quality=quality,
+                                          optimize=True)
+        write_mask(root / "masks" / f"{stem}.png", scene.mask)
+        write_mask(root / "instances" / f"{stem}.png", scene.instances)
+        ids = np.unique(scene.instances) // 1000
+        rows.append((stem, split, key, light, int((ids == PERSON).sum()), int((ids == CAR).sum())))
+    for split in counts:
+        stems = [row[0] for row in rows if row[1] == split]
+        (root / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems))
+    with open(root / MARK, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([FILES, *rows])
+
+
+def sizes_of(mask, instances):
+    """Visible pixels of each object of a scene: [(class id, pixels, is it void throughout)]."""
+    found = []
+    for value in np.unique(instances[instances > 0]):
+        mine = instances == value
+        found.append((int(value) // 1000, int(mine.sum()), bool((mask[mine] == IGNORE).all())))
+    return found
+
+
+def describe(root: Path) -> str:
+    """The counts of a folder, as the Markdown tables that its data card shows."""
+    return "\n\n".join(describe_level(folder) for folder in sorted(
+        (path.parent for path in Path(root).glob(f"*/{MARK}")), reverse=True))
+
+
+def describe_level(root: Path) -> str:
+    with open(root / MARK, newline="") as file:
+        rows = list(csv.DictReader(file))
+    splits = list(dict.fromkeys(row["split"] for row in rows))
+    lines = [f"**{root.name}**", "", "| | " + " | ".join(splits) + " | all |",
+             "|---" * (len(splits) + 2) + "|"]
+
+    def line(name, of):
+        values = [sum(of(row) for row in rows if row["split"] == split) for split in splits]
+        lines.append(f"| {name} | " + " | ".join(f"{v:,}" for v in [*values, sum(values)]) + " |")
+
+    facts = {}
+    for row in rows:
+        mask = read_mask(root / "masks" / f"{row['stem']}.png")
+        instances = read_mask(root / "instances" / f"{row['stem']}.png")
+        facts[row["stem"]] = (np.bincount(mask.ravel(), minlength=256), sizes_of(mask, instances),
+                              mask.size)
+    line("scenes", lambda row: 1)
+    for name, test in (("without a person", lambda r: r["people"] == "0"),
+                       ("without a car", lambda r: r["cars"] == "0"),
+                       ("with neither", lambda r: r["people"] == r["cars"] == "0")):
+        line(name, lambda row, test=test: test(row))
+    for light in WEATHER:
+        if any(row["light"] == light for row in rows):
+            line(f"light: {light}", lambda row, light=light: row["light"] == light)
+    for kind in (PERSON, CAR):
+        for name, low, high in (("small", 0, 6), ("medium", 6, 40), ("large", 40, 10**9)):
+            line(f"{CLASSES[kind]}, {name}", lambda row, k=kind, a=low, b=high: sum(
+                a * facts[row["stem"]][2] <= 1000 * pixels < b
+                * facts[row["stem"]][2] for kk, pixels, _ in facts[row["stem"]][1] if kk == k))
+    line("objects too small to name (void)", lambda row: sum(
+        void for _, _, void in facts[row["stem"]][1]))
+    share = []
+    for kind, name in (*enumerate(CLASSES), (IGNORE, "void")):
+        cells = []
+        for group in (*[[s] for s in splits], splits):
+            mine = [facts[row["stem"]] for row in rows if row["split"] in group]
+            cells.append(f"{100 * sum(f[0][kind] for f in mine) / sum(f[2] for f in mine):.1f} %")
+        share.append(f"| pixels: {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines + share)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m segutils.street", description="Draw the street data set into a folder.")
+    parser.add_argument("--out", type=Path, help="folder to write, such as data/street")
+    parser.add_argument("--describe", type=Path, metavar="FOLDER", help="print a folder's counts")
+    parser.add_argument("--size", type=int, default=128, help="pixels along each side")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, another data set")
+    for split, count in COUNTS.items():
+        parser.add_argument(f"--{split}", type=int, default=count, help=f"scenes (default {count})")
+    parser.add_argument("--quality", type=int, default=90, help="of the JPEG images")
+    parser.add_argument("--force", action="store_true", help="write into a folder of other files")
+    given = parser.parse_args(arguments)
+    if given.describe:
+        print(describe(given.describe))
+        return
+    if not given.out:
+        parser.error("say where to: --out data/street (or --describe data/street)")
+    if given.out.exists() and any(given.out.iterdir()) and not given.force \
+            and not any(given.out.glob(f"*/{MARK}")):
+        parser.error(f"{given.out} holds other files; name an empty folder, or add --force")
+    for difficulty in LEVELS:
+        write_level(given.out / difficulty, difficulty,
+                    {split: getattr(given, split) for split in COUNTS}, given.size, given.seed,
+                    given.quality)
+
+
+if __name__ == "__main__":
+    main()
