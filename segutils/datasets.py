@@ -104,7 +104,8 @@ class Street(Pictures):
 class StreetStream(Pictures):
     """`n` street scenes an epoch, drawn on the fly: new ones in every epoch, none of data/street.
 
-    Same items as `Street`. With `fresh=False` each epoch shows the same `n` scenes again.
+    Scenes number epoch * n + index of `street.generate(seed=seed)`; items as of `Street`. With
+    `fresh=False` each epoch shows the same `n` scenes again.
     """
 
     classes = CLASSES
@@ -129,8 +130,8 @@ class StreetStream(Pictures):
         return self.n
 
     def arrays(self, epoch: int, index: int) -> tuple[np.ndarray, ...]:
-        seed = _number("scene", self.seed, epoch if self.fresh else 0, index)
-        scene = street.draw(street.STREAM + seed, self.size, self.difficulty)
+        number = index + (epoch * self.n if self.fresh else 0)
+        scene = street.draw(street.scene_seed(self.seed, number), self.size, self.difficulty)
         return tuple(scene) if self.instances else (scene.image, scene.mask)
 
 
@@ -218,8 +219,11 @@ def _by_stem(folder: str | Path, suffix: str = "") -> dict[str, Path]:
             )
         found[stem] = file
     if not found:
-        raise ValueError(f"{folder}: holds no image file whose stem ends in {suffix!r}"
-                         if suffix else f"{folder}: holds no image file")
+        raise ValueError(
+            f"{folder}: holds no image file whose stem ends in {suffix!r}"
+            if suffix
+            else f"{folder}: holds no image file"
+        )
     return found
 
 
@@ -227,8 +231,10 @@ def _pair(images: dict[str, Path], masks: dict[str, Path], strict: bool) -> list
     """Stems on both sides, sorted; those on one side are raised, or warned of, in one line."""
     paired = sorted(images.keys() & masks.keys())
     parts = []
-    for side, other, what in ((images, masks, "images without a mask"),
-                              (masks, images, "masks without an image")):
+    for side, other, what in (
+        (images, masks, "images without a mask"),
+        (masks, images, "masks without an image"),
+    ):
         alone = sorted(side.keys() - other.keys())
         if alone:
             names = ", ".join(side[stem].name for stem in alone[:3])
@@ -236,8 +242,9 @@ def _pair(images: dict[str, Path], masks: dict[str, Path], strict: bool) -> list
     if parts:
         line = f"{len(paired)} pairs, but {' and '.join(parts)}"
         if not paired or strict:
-            raise ValueError(f"{line}: add or rename the files, or give mask_suffix= or "
-                             "unpaired='skip'")
+            raise ValueError(
+                f"{line}: add or rename the files, or give mask_suffix= or unpaired='skip'"
+            )
         warnings.warn(f"{line}: skipped", stacklevel=3)
     return paired
 
@@ -252,8 +259,10 @@ def _only(paired: list[str], stems: Sequence[str]) -> list[str]:
 def _same_size(image: Path, mask: Path, arrays: Sequence[np.ndarray]) -> None:
     sizes = [array.shape[:2] for array in arrays]
     if len(set(sizes)) > 1:
-        raise ValueError(f"{image} is {sizes[0]} but {mask} is {sizes[-1]} (height, width): "
-                         "are they a pair, and was one of them resized or turned?")
+        raise ValueError(
+            f"{image} is {sizes[0]} but {mask} is {sizes[-1]} (height, width): "
+            "are they a pair, and was one of them resized or turned?"
+        )
 
 
 def split_by_name(
@@ -345,8 +354,10 @@ def loader(
 def _collate(items: list[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
     sizes = {tuple(item[0].shape[-2:]) for item in items}
     if len(sizes) > 1:
-        raise ValueError(f"pictures of sizes {sorted(sizes)} cannot be one batch: give the "
-                         "transform a size, or batch_size=1")
+        raise ValueError(
+            f"pictures of sizes {sorted(sizes)} cannot be one batch: give the "
+            "transform a size, or batch_size=1"
+        )
     return tuple(default_collate(items))
 
 

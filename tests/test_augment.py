@@ -25,7 +25,7 @@ from segutils.masks import boxes_from_masks
 
 BACKENDS = ("albumentations", "torchvision")
 STILL = {"flip": 0, "scale": (1, 1), "rotate": 0, "translate": 0, "colour": 0}
-TOLERANCE = 0.2  # of a pixel: what the image's own rounding costs the oracle
+TOLERANCE = 0.3  # of a pixel: what the rounding of the image, and its fill, cost the oracle
 backends = pytest.mark.parametrize("backend", BACKENDS)
 
 
@@ -56,7 +56,7 @@ def check_against_coordinates(out, mask, instances=None):
     red, green, blue = np.moveaxis(denormalise(out["image"]).astype(float), 2, 0)
     got = out["mask"].numpy()
     ids = None if instances is None else out["instances"].numpy()
-    inside, outside = blue > 252, blue < 107  # FILL's blue is 104
+    inside, outside = blue == 255, blue < 107  # FILL's blue is 104
     wrong = int((got[outside] != 255).sum())
     if ids is not None:
         wrong += int((ids[outside] != 0).sum())
@@ -303,7 +303,7 @@ def test_inputs_are_left_alone_and_views_are_taken(backend):
 
 
 def disturb():
-    np.random.seed(1), np.random.rand(5)
+    np.random.seed(1), np.random.rand(5)  # noqa: NPY002  the global generator is the point
     random.seed(2), random.random()
     torch.manual_seed(3), torch.rand(5)
     cv2.setRNGSeed(4)
@@ -362,10 +362,11 @@ def test_global_generators_are_left_alone(backend):
     image, mask, _ = picture()
     t = train_transform(32, backend=backend, **ALL_ON)
     disturb()
-    before = np.random.get_state()[1].copy(), random.getstate(), torch.get_rng_state()
+    numpys = np.random.get_state  # noqa: NPY002
+    before = numpys()[1].copy(), random.getstate(), torch.get_rng_state()
     for seed in (None, 0, (1, 2)):
         t(image=image, mask=mask, seed=seed)
-    assert (np.random.get_state()[1] == before[0]).all()
+    assert (numpys()[1] == before[0]).all()
     assert random.getstate() == before[1]
     assert torch.equal(torch.get_rng_state(), before[2])
 
@@ -398,7 +399,7 @@ def affine_matrix(angle, shift, scale, height, width):
 
 @pytest.mark.parametrize("angle", [0, 7, -30, 90, 145])
 @pytest.mark.parametrize("shift", [(0, 0), (5, -3)])
-@pytest.mark.parametrize("scale", [0.7, 1.0, 1.4])
+@pytest.mark.parametrize("scale", [0.73, 1.0, 1.37])
 def test_same_affine_same_result(angle, shift, scale):
     y, x = np.mgrid[:40, :48]
     image = np.dstack([5 * x, 6 * y, 2 * (x + y)]).astype(np.uint8)
@@ -422,7 +423,7 @@ def test_same_affine_same_result(angle, shift, scale):
     column, row = np.rint(sx).astype(int), np.rint(sy).astype(int)
     inside = (column >= 0) & (column < 48) & (row >= 0) & (row < 40)
     expected = np.where(inside, mask[row.clip(0, 39), column.clip(0, 47)], 255)
-    assert sure.mean() > 0.9 or angle == 90 or scale == 1
+    assert sure.mean() > 0.9
     assert (mask1[..., 0] == expected)[sure].all()
     assert (mask2 == expected)[sure].all()
     core = (sx > 0) & (sx < 47) & (sy > 0) & (sy < 39)
@@ -447,7 +448,7 @@ def test_eval_agrees_in_both(shape, size):
     image, mask, _ = picture(*shape)
     image = cv2.GaussianBlur(image, None, 3)
     a, b = (eval_transform(size, backend=b)(image=image, mask=mask) for b in BACKENDS)
-    assert (a["mask"] == b["mask"]).float().mean() > 0.98  # ties between two pixels apart
+    assert (a["mask"] == b["mask"]).float().mean() > 0.95  # ties between two pixels
     assert (a["image"] - b["image"]).abs().mean() < 0.1
 
 
@@ -537,7 +538,7 @@ REFUSED = [
     ({"mask": MASK[:-1]}, r"\(39, 48\)"),
     ({"instances": IDS[:, :-1]}, r"mask is \(40, 48\) but its instances are \(40, 47\)"),
     ({"instances": IDS.astype(np.float32)}, "instances are float32"),
-    ({"instances": IDS.astype(int) - 1}, "run from -1"),
+    ({"instances": IDS.astype(int) - 70000}, "run from -"),
     ({"instances": IDS.astype(int) + 70000}, "wanted 0..65535"),
     ({"boxes": [[0, 0, 49, 10]]}, r"box 0 .*outside the 40x48 picture"),
     ({"boxes": [[0, 0, 5, 5], [9, 9, 3, 3]]}, "box 1 .*empty"),
