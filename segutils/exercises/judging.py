@@ -184,7 +184,10 @@ def _explains(exercise: Exercise, mistake, case: Case, outcome: Outcome) -> bool
     if mistake.like is None:
         return False
     value, kind = attempt(mistake.like, case.args)
-    return kind is None and difference(outcome.value, value) is None
+    if kind or difference(outcome.value, value) is not None:
+        return False
+    right, must_raise = attempt(exercise.oracle, case.args)
+    return bool(must_raise) or difference(value, right) is not None
 
 
 def difference(got, expected) -> Problem | None:
