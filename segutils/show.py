@@ -168,10 +168,12 @@ def grid(pictures: Sequence[np.ndarray], titles: Sequence[str] = (), columns: in
 
 def below(fig: Figure, caption: str = "", legend: Sequence[Patch] = ()) -> None:
     """Write a caption that says what to see, and a legend, below a figure."""
-    if caption:
+    if legend:  # the caption as its title: the layout makes room for a legend, but not for both
+        box = fig.legend(handles=list(legend), loc="outside lower center", ncols=len(legend),
+                         title=caption or None, title_fontsize=11)
+        box.get_title().set_color("#444444")
+    elif caption:
         fig.supxlabel(caption, fontsize=11, color="#444444")
-    if legend:
-        fig.legend(handles=list(legend), loc="outside lower center", ncols=len(legend))
 
 
 def class_legend(classes: Sequence[str] = CLASSES, palette: np.ndarray = PALETTE,
