@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,7 +54,11 @@ def load_state(path: str | Path, device: str | torch.device = "cpu") -> dict:
     body = data[HEADER:]
     if hashlib.sha256(body).digest() != data[len(MAGIC) : HEADER]:
         raise CheckpointError(f"{path}: damaged or cut short, its checksum differs; {_CURE}")
-    return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+    try:
+        return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(f"{path}: holds more than plain types, which is not read; "
+                              "use a state that save_state wrote") from None
 
 
 _CURE = "restore it from a copy, or delete it"

@@ -386,7 +386,7 @@ class Run:
         for image, target in parts_of(batches, self.plan["part"]):
             part = self._loss(image, target) * (len(image) / pictures)
             value = value + part.detach()
-            if self.device.type == "cpu" and not math.isfinite(value):
+            if not lag(self.device) and not math.isfinite(value):
                 self._stop_not_finite(self.step, value.item())  # before it reaches the weights
             self.scaler.scale(part * self.team.world).backward()
         if self.asked["grad_clip"]:
@@ -399,7 +399,7 @@ class Run:
             self.scheduler.step()
         self.step += 1
         self.pending.append(read_later(value))
-        self._settle(late=1 if self.device.type != "cpu" else 0)
+        self._settle(late=lag(self.device))
 
     def _put(self, image: Tensor) -> Tensor:
         return image.to(self.device, non_blocking=True, memory_format=self.format)
@@ -710,6 +710,11 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done what it was told, before a clock is read."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()
+
+
+def lag(device: torch.device) -> int:
+    """How many steps late a loss is read: reading it at once would let a GPU run dry."""
+    return 0 if device.type == "cpu" else 1
 
 
 def read_later(value: Tensor) -> Callable[[], float]:

@@ -20,7 +20,9 @@ OWN = {
     "losses": set(),
     "metrics": {"masks"},
     "checkpoint": set(),
-    "train": {"metrics", "checkpoint"},
+    "processes": set(),
+    "progress": set(),
+    "train": {"metrics", "checkpoint", "processes", "progress"},
     "zoo": {"unet", "checkpoint"},
     "predict": {"masks"},
     "show": {"masks"},
@@ -28,7 +30,7 @@ OWN = {
 }
 EVERYTHING = {*OWN} - {"__init__"}
 OWN["exercises"] = EVERYTHING - {"explorer"}
-OWN["workbook"] = OWN["__main__"] = EVERYTHING | {"exercises", "workbook"}
+OWN["workbook"] = OWN["train_command"] = OWN["__main__"] = EVERYTHING | {"exercises", "workbook"}
 
 # Libraries, where the table names them (beside the standard library).
 LIBRARIES = {
