@@ -30,23 +30,29 @@ _CITYSCAPES_19 = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 
 CITYSCAPES = dict.fromkeys(range(34), IGNORE) | {k: i for i, k in enumerate(_CITYSCAPES_19)}
 
 
-def _make_palette():
-    """256 different colours: Okabe and Ito's first, then the colour farthest from all so far.
+def _seen(colors):
+    """RGB 0..255 as a deuteranope sees it: Vienot, Brettel and Mollon (1999), in linear light."""
+    to_seen = np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]])
+    linear = (colors / 255) ** 2.2 @ to_seen.T
+    return np.rint(255 * linear.clip(0, 1) ** (1 / 2.2))  # whole numbers: alike on every machine
 
-    "Far" counts lightness and blue-yellow twice, which red-green colour-blind readers keep.
+
+def _make_palette():
+    """256 different colours: Okabe and Ito's, then each time the one farthest from all so far.
+
+    How far is the smaller of two distances in RGB: as it is, and as a colour-blind reader sees it.
     """
-    colors = np.zeros((256, 3), np.int64)
+    colors = np.zeros((256, 3))
     colors[[0, 1, 2, 255]] = (0, 0, 0), (230, 159, 0), (0, 114, 178), (224, 224, 224)
     colors[3:8] = (0, 158, 115), (213, 94, 0), (86, 180, 233), (204, 121, 167), (240, 228, 66)
-    levels = np.arange(0, 256, 17)
-    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
-    # Whole numbers only, so that every machine makes the same palette.
-    features = np.array([[3, 0, 0], [0, 3, 0], [0, 0, 3], [2, 4, 1], [-2, -2, 4]]).T
+    grid = np.argwhere(np.ones((16, 16, 16))) * 17
+    grid_seen = _seen(grid)
 
     def distance(color):
-        return (((grid - color) @ features) ** 2).sum(1)
+        plain, seen = ((grid - color) ** 2).sum(1), ((grid_seen - _seen(color)) ** 2).sum(1)
+        return np.minimum(plain, seen)
 
-    nearest = np.min([distance(c) for c in colors[[*range(8), 255]]], axis=0)
+    nearest = np.min([distance(color) for color in colors[[*range(8), 255]]], axis=0)
     for k in range(8, 255):
         colors[k] = grid[nearest.argmax()]
         nearest = np.minimum(nearest, distance(colors[k]))
@@ -82,7 +88,7 @@ def _open(data, path):
         upright = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ValueError(
-            f"{path}: is not an image (it begins with {data[:12]!r}): download or export it again"
+            f"{path}: is not a readable image (it begins {data[:9]!r}): copy or export it again"
         ) from None
     except Image.DecompressionBombError:
         raise ValueError(
@@ -213,21 +219,29 @@ def _stored_depth(image, data, path):
     if kind == "PNG":
         depth = data[24]  # IHDR: bit depth
     elif kind == "TIFF":
-        depth = max(image.tag_v2.get(258, (1,)))
-        if image.info.get("compression") not in _LOSSLESS_TIFF:
-            raise ValueError(f"{path}: its TIFF compression may lose ids: export it again, as PNG")
-        # Photometric 0 (white is zero) PIL inverts; sample format 2 (signed) turns -1 into 255.
-        plain = image.tag_v2.get(262) in {1, 2, 3} and set(image.tag_v2.get(339, (1,))) == {1}
-        if depth not in {8, 16} or not plain:
-            raise ValueError(
-                f"{path}: is a TIFF of {depth} bits, signed or inverted: export it again, as PNG"
-            )
+        depth = _tiff_depth(image, path)
     elif kind == "BMP" and (int.from_bytes(data[28:30], "little") not in {8, 24} or mode == "1"):
         raise ValueError(f"{path}: is not an 8- or 24-bit BMP: export it again, as PNG")
     if mode not in good:
         raise ValueError(
             f"{path}: its pixels are {mode!r}, not whole ids: save the mask as 8- or 16-bit PNG"
         )
+    return depth
+
+
+def _tiff_depth(image, path):
+    tags = image.tag_v2
+    depth, compression = max(tags.get(258, (1,))), image.info.get("compression")
+    if compression not in _LOSSLESS_TIFF:
+        raise ValueError(f"{path}: its TIFF compression may lose ids: export it again, as PNG")
+    # Photometric 0 (white is zero) PIL inverts; sample format 2 (signed) turns -1 into 255.
+    if depth not in {8, 16} or tags.get(262) not in {1, 2, 3} or set(tags.get(339, (1,))) != {1}:
+        raise ValueError(
+            f"{path}: is a TIFF of {depth} bits, signed or inverted: export it again, as PNG"
+        )
+    needed = image.width * image.height * len(image.getbands()) * depth // 8
+    if compression == "raw" and sum(tags.get(279, tags.get(325, ()))) < needed:
+        raise ValueError(f"{path}: is damaged (pixels are missing): copy or export it again")
     return depth
 
 
@@ -246,14 +260,16 @@ def check_ids(mask, classes, ignore_index=None, name="mask"):
     bad = ~(((ids >= 0) & (ids < count)) | (ids == ignore_index))
     if not bad.any():
         return
-    found = [f"{i} in {n} pixels" for i, n in zip(ids[bad], pixels[bad], strict=True)]
+    found = _listed(ids[bad], pixels[bad])
     cure = "remap the mask, or raise classes"
     if 255 in ids[bad]:
         cure = "is 255 a class (remap it) or void (pass ignore_index=255)?"
-    raise ValueError(f"{name}: holds ids outside 0..{count - 1}: {_first_five(found)}: {cure}")
+    raise ValueError(f"{name}: holds ids outside 0..{count - 1}: {found}: {cure}")
 
 
-def _first_five(found):
+def _listed(things, pixels):
+    """List as '7 in 2 pixels, 9 in 1 pixel', at most five of them."""
+    found = [f"{t} in {n} pixel{'s' if n > 1 else ''}" for t, n in zip(things, pixels, strict=True)]
     return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
 
 
@@ -285,13 +301,10 @@ def decode_rgb(rgb, colors, name="mask"):
     unknown = keys[at] != packed
     if unknown.any():
         found, pixels = np.unique(packed[unknown], return_counts=True)
-        listed = [
-            f"({k >> 16},{k >> 8 & 255},{k & 255}) in {n} pixels"
-            for k, n in zip(found, pixels, strict=True)
-        ]
+        listed = _listed([f"({k >> 16},{k >> 8 & 255},{k & 255})" for k in found], pixels)
         are = "colour is" if len(found) == 1 else "colours are"
         raise ValueError(
-            f"{name}: {len(found)} {are} not in the table: {_first_five(listed)}: "
+            f"{name}: {len(found)} {are} not in the table: {listed}: "
             "add them, or export the mask without smoothing"
         )
     return _smallest(ids, name)[at]
@@ -378,9 +391,10 @@ def remap(mask, table, name="mask"):
     """
     mask = _as_ids(mask, name)
     ids, pixels = np.unique(mask, return_counts=True)
-    unknown = [f"{i} in {n} pixels" for i, n in zip(ids, pixels, strict=True) if i not in table]
-    if unknown:
-        raise ValueError(f"{name}: the table lacks the ids {_first_five(unknown)}: add them to it")
+    bad = np.array([i not in table for i in ids])
+    if bad.any():
+        found = _listed(ids[bad], pixels[bad])
+        raise ValueError(f"{name}: holds ids that the table lacks: {found}: add them to the table")
     lut = np.zeros(65536, _smallest(np.array(list(table.values())), name).dtype)
     lut[_smallest(np.array(list(table)), f"{name}: the table")] = list(table.values())
     return lut[mask]
@@ -409,7 +423,7 @@ def from_one_hot(planes, ignore_index=IGNORE):
     if depth.max(initial=0) > 1:
         y, x = np.argwhere(depth > 1)[0]
         raise ValueError(
-            f"planes: {(depth > 1).sum()} pixels are in more than one class, the first in row {y}, "
+            f"planes: pixels in more than one class: {(depth > 1).sum()}, the first in row {y}, "
             f"column {x}: give each pixel to one class"
         )
     return np.where(depth == 1, planes.argmax(0), ignore_index).astype(np.uint8)
@@ -531,15 +545,14 @@ def decode_rle(rle):
             f"rle: its runs cover {sum(runs)} pixels, its size [H, W] = {[height, width]} has "
             f"{height * width}: is the size swapped or from another picture?"
         )
-    return coco.decode(
-        coco.frPyObjects({"size": [height, width], "counts": list(runs)}, *rle["size"])
-    )
+    flat = np.repeat(np.arange(len(runs)) % 2, runs).astype(np.uint8)
+    return np.ascontiguousarray(flat.reshape((height, width), order="F"))
 
 
 def _runs(text):
     """Run lengths of a compressed RLE: 5 bits a character, as the change from two runs before."""
     runs, value, shift = [], 0, 0
-    for code in text.encode("ascii") if isinstance(text, str) else bytes(text):
+    for code in text.encode() if isinstance(text, str) else bytes(text):
         bits = code - 48
         if not 0 <= bits < 64:
             raise ValueError(
@@ -559,7 +572,7 @@ def _runs(text):
 def to_polygons(mask):
     """Trace a binary mask (H, W) into rings on pixel corners, each (N, 2) int64 of x, y.
 
-    Outer rings run clockwise as seen, holes against it; the first corner is not repeated; pixels
+    Outer rings run clockwise as seen, holes against it; the first corner is not repeated; parts
     that touch only at a corner get rings of their own. `from_polygons` gives the very mask back.
     An empty mask gives []. Lesson: 01_mask_basics.
     """
@@ -687,7 +700,7 @@ def color_matrix(source="BGR", target="RGB"):
     """
     if len(set(source)) != 3 or sorted(source) != sorted(target):
         raise ValueError(
-            f"{source!r} and {target!r} must name the same three channels, as in 'BGR'"
+            f"{source!r} and {target!r} name different channels: give the same three, as in 'BGR'"
         )
     return np.array([[float(s == t) for s in source] for t in target])
 
