@@ -235,14 +235,14 @@ def check_setup(echo=print):
         *torch_problems(),
         *data_problems(),
     ]
-    echo(f"{'Python':<24}{sys.version.split()[0]}")
+    echo(f"✓ Python {sys.version.split()[0]}")
     for name in SHOWN:
-        echo(f"{name:<24}{installed(name) or 'missing'}")
-    echo(f"{'device':<24}{device_line()}")
-    echo(f"{'free disk space':<24}{free_gigabytes():.0f} GB")
+        if found := installed(name):
+            echo(f"✓ {name} {found}")
+    echo(f"✓ device: {device_line()}")
+    echo(f"✓ free disk space: {free_gigabytes():.0f} GB")
     for problem in problems:
-        echo("WRONG  " + problem)
-    echo("The set-up is fine." if not problems else "Mend what is marked WRONG, then check again.")
+        echo(f"✗ {problem}")
     return problems
 
 
@@ -350,11 +350,9 @@ def jupyter_command(extra=()):
         "-m",
         "jupyterlab",
         f"--ServerApp.root_dir={ROOT}",
-        f"--ServerApp.preferred_dir={COPIES}",
+        f"--FileContentsManager.preferred_dir={COPIES}",
         "--ServerApp.ip=127.0.0.1",
         f"--LabApp.default_url=/lab/tree/{COPIES.name}/{START}",
-        "--LabApp.news_url=None",  # no question about news, and no request to fetch them
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
@@ -364,7 +362,13 @@ def jupyter_command(extra=()):
 def open_jupyter(extra=()):
     """Starts JupyterLab in place of this process; on Windows, as its child."""
     command = jupyter_command(extra)
-    env = {**os.environ, "SEGUTILS_PREFIX": sys.prefix, "NO_ALBUMENTATIONS_UPDATE": "1"}
+    settings = [str(NOTEBOOKS / ".jupyter"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    env = {
+        **os.environ,
+        "SEGUTILS_PREFIX": sys.prefix,
+        "NO_ALBUMENTATIONS_UPDATE": "1",
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, settings)),  # no question about news
+    }
     if os.name == "posix":
         sys.stdout.flush()
         os.execve(command[0], command, env)
@@ -385,6 +389,7 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="check the set-up")
     parser.add_argument("--no-open", action="store_true", help="copy only")
     options = parser.parse_args(arguments)
+    sys.stdout.reconfigure(errors="replace")  # a terminal that has no check mark
     try:
         if options.check:
             return int(bool(check_setup()))

@@ -28,6 +28,7 @@ OWN = {
     "show": {"masks"},
     "explorer": {"show", "predict", "metrics"},
 }
+OWN["train_command"] = {*OWN} - {"__init__", "explorer", "doctor", "show"}
 EVERYTHING = {*OWN} - {"__init__"}
 OWN["exercises"] = EVERYTHING - {"explorer"}
 OWN["workbook"] = OWN["train_command"] = OWN["__main__"] = EVERYTHING | {"exercises", "workbook"}
@@ -36,7 +37,7 @@ OWN["workbook"] = OWN["train_command"] = OWN["__main__"] = EVERYTHING | {"exerci
 LIBRARIES = {
     "__init__": set(),
     "masks": {"numpy", "PIL", "cv2", "pycocotools"},
-    "street": {"numpy", "cv2"},
+    "street": {"numpy", "cv2", "PIL", "tqdm"},  # the last two write the files, with a bar
     "unet": {"torch"},
     "losses": {"torch"},
 }

@@ -201,7 +201,8 @@ def test_problems_are_printed_one_line_each_with_a_cure(monkeypatch, capsys):
     problems = workbook.check_setup()
     assert "2 OpenCVs overwrite each other: remove both" in problems
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("WRONG")] == [f"WRONG  {p}" for p in problems]
+    assert [line for line in lines if line.startswith("✗")] == [f"✗ {p}" for p in problems]
+    assert all(line.startswith(("✓", "✗")) for line in lines)
 
 
 def test_two_opencvs_are_named():
