@@ -367,13 +367,13 @@ ONE_HOT = Exercise(
         Mistake(
             "extra_plane",
             "There are more planes than classes. Void is no class and needs no plane of its own.",
-            when=lambda args, got: np.ndim(got) == 3 and np.shape(got)[0] > args[1],
+            when=lambda args, got: np.shape(got)[1:] == args[0].shape and len(got) > args[1],
         ),
         Mistake(
             "classes_from_mask",
             "The number of planes depends on which ids this mask happens to hold. A class that is "
             "absent from one picture still needs its plane: use `classes`.",
-            when=lambda args, got: np.ndim(got) == 3 and np.shape(got)[0] < args[1],
+            when=lambda args, got: np.shape(got)[1:] == args[0].shape and len(got) < args[1],
         ),
         Mistake(
             "scaled",
