@@ -103,7 +103,7 @@ def test_the_course_map_names_every_lesson_and_only_planned_ones_besides():
         (ROOT / "README.md").read_text(encoding="utf-8"),
         flags=re.MULTILINE,
     )
-    there = {path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")}
+    there = {path.stem for path in (ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py")}
     assert there <= {name for name, _, _ in rows}
     for name, _, minutes in rows:
         assert (name not in there) == ("planned" in minutes), name
