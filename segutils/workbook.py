@@ -228,6 +228,12 @@ def check_setup(echo=print):
 
     Returns those last lines as a list: empty when all is well. Needs no network. Used by lesson 00.
     """
+    echo(f"✓ Python {sys.version.split()[0]}")
+    for name in SHOWN:
+        if found := installed(name):
+            echo(f"✓ {name} {found}")
+    echo(f"✓ device: {device_line()}")
+    echo(f"✓ free disk space: {free_gigabytes():.0f} GB")
     problems = [
         *python_problems(),
         *opencv_problems(),
@@ -235,12 +241,6 @@ def check_setup(echo=print):
         *torch_problems(),
         *data_problems(),
     ]
-    echo(f"✓ Python {sys.version.split()[0]}")
-    for name in SHOWN:
-        if found := installed(name):
-            echo(f"✓ {name} {found}")
-    echo(f"✓ device: {device_line()}")
-    echo(f"✓ free disk space: {free_gigabytes():.0f} GB")
     for problem in problems:
         echo(f"✗ {problem}")
     return problems
@@ -335,7 +335,10 @@ def data_problems():
         yield f"segutils.datasets does not import ({error}): {REPAIR}".replace("\n", " ")
         return
     if not (DATA / "street" / "plain" / "train.txt").exists():
-        yield f"no street scenes in {DATA / 'street'}: draw them with `python -m segutils.street`"
+        yield (
+            f"no street scenes in {DATA / 'street'}: draw them, in the clone, with "
+            "`uv run python -m segutils.street --out data/street`"
+        )
     if free_gigabytes() < 1:
         yield f"{free_gigabytes():.1f} GB of disk space are free: lessons want 1 GB"
 
