@@ -7,6 +7,7 @@ and is left out of means. A ``ValueError`` of one line names the shapes, dtypes 
 not fit.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -97,7 +98,7 @@ class ConfusionMatrix:
         return (self._hits().sum() / self._true().sum()).item()
 
     def __str__(self):
-        wide = max(len("pixels of truth"), *map(len, self.names))
+        wide = max(len("background"), *map(len, self.names))
         scores = torch.stack([self.iou(), self.dice(), self.class_accuracy()], dim=1)
         lines = [f"{'class':<{wide}} {'pixels':>12} {'IoU':>7} {'Dice':>7} {'recall':>7}"]
         for name, pixels, row in zip(self.names, self.matrix.sum(dim=1), scores, strict=True):
@@ -154,14 +155,15 @@ def boundary_f(pred, target, classes, tolerance=2.0, ignore_index=255):
     with ``.nanmean(dim=0)``. Lesson 04.
     """
     pred, target, void = _ids(pred, target, classes, ignore_index)
-    if target.ndim == 2:
-        return boundary_f(pred[None], target[None], classes, tolerance, ignore_index)[0]
-    lines = _boundaries(pred.masked_fill(void, classes), classes)  # (B, C, H, W) bool
-    truth = _boundaries(target.masked_fill(void, classes), classes)
+    single = target.ndim == 2
+    pred, target = pred.masked_fill(void, classes), target.masked_fill(void, classes)
+    lines = _boundaries(pred[None] if single else pred, classes)  # (B, C, H, W) bool
+    truth = _boundaries(target[None] if single else target, classes)
     precision = _share(lines & _near(truth, tolerance), lines)
     recall = _share(truth & _near(lines, tolerance), truth)
     f = 2 * precision * recall / (precision + recall).clamp(min=1e-300)
-    return f.masked_fill(~(lines | truth).any(dim=3).any(dim=2).cpu(), torch.nan)
+    f = f.masked_fill(~(lines | truth).any(dim=3).any(dim=2).cpu(), torch.nan)
+    return f[0] if single else f
 
 
 class SizeScore(NamedTuple):
@@ -213,16 +215,14 @@ def instance_ap(predictions, targets):
 
     metric = MeanAveragePrecision(iou_type="segm", class_metrics=True)
     metric.update(list(predictions), list(targets))
-    found = {
-        name: value.masked_fill(value < 0, torch.nan) for name, value in metric.compute().items()
-    }
-    per_class = zip(
-        found["classes"].reshape(-1).tolist(),
-        found["map_per_class"].reshape(-1).tolist(),
-        strict=False,
-    )
-    scores = {"ap": found["map"], "ap50": found["map_50"], "ap75": found["map_75"]}
-    return {**{k: v.item() for k, v in scores.items()}, "per_class": dict(per_class)}
+    found = {name: value.reshape(-1).tolist() for name, value in metric.compute().items()}
+
+    def score(value):
+        return math.nan if value < 0 else value
+
+    each = zip(found["classes"], map(score, found.get("map_per_class", [])), strict=False)
+    names = {"ap": "map", "ap50": "map_50", "ap75": "map_75"}
+    return {**{ours: score(found[n][0]) for ours, n in names.items()}, "per_class": dict(each)}
 
 
 # The pieces that the metrics share.
