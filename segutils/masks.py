@@ -287,16 +287,21 @@ def decode_rgb(rgb, colors, name="mask"):
     rgb = np.asarray(rgb)
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"{name}: expected (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
-    table = dict(colors) if hasattr(colors, "keys") else dict(enumerate(np.asarray(colors)))
+    table = dict(colors) if hasattr(colors, "keys") else dict(enumerate(colors))
+    rows = [list(color) for color in table.values()]
+    if any(len(row) != 3 or not all(v in range(256) for v in row) for row in rows):
+        raise ValueError(
+            f"{name}: the colour table must give whole numbers 0..255 (r, g, b) for each id"
+        )
     ids = np.array(list(table), np.int64)
-    keys = _pack(np.array([table[i] for i in table], np.int64).reshape(-1, 3), name)
+    keys = _pack(np.array(rows, np.int64).reshape(-1, 3))
     order = np.argsort(keys)
     ids, keys = ids[order], keys[order]
     if len(keys) == 0 or (np.diff(keys) == 0).any():
         raise ValueError(
             f"{name}: the colour table is empty or gives one colour to two ids: mend it"
         )
-    packed = _pack(rgb.astype(np.int64), name)
+    packed = _pack(rgb.astype(np.int64))
     at = np.searchsorted(keys, packed).clip(max=len(keys) - 1)
     unknown = keys[at] != packed
     if unknown.any():
@@ -310,11 +315,7 @@ def decode_rgb(rgb, colors, name="mask"):
     return _smallest(ids, name)[at]
 
 
-def _pack(colors, name):
-    if colors.size and (colors.min() < 0 or colors.max() > 255):
-        raise ValueError(
-            f"{name}: the colour table has values outside 0..255: give (r, g, b) bytes"
-        )
+def _pack(colors):
     return colors[..., 0] << 16 | colors[..., 1] << 8 | colors[..., 2]
 
 

@@ -102,7 +102,9 @@ def test_decode_rgb_is_strict():
     assert swapped.startswith("a.png: 1 colour is not in the table: (3,2,1) in ")
     assert "one colour to two ids" in refused(masks.decode_rgb, rgb, {1: (1, 2, 3), 2: (1, 2, 3)})
     assert "empty" in refused(masks.decode_rgb, rgb, {})
-    assert "outside 0..255" in refused(masks.decode_rgb, rgb, {0: (0, 0, 256)})
+    for color in ((0, 0, 256), (0, 0, 0, 255), (0.5, 0, 0), (0, 0), (-1, 0, 0)):
+        bad = {0: (0, 0, 0), 1: (1, 1, 1), 2: color}
+        assert "must give whole numbers 0..255" in refused(masks.decode_rgb, rgb, bad)
     assert "uint8" in refused(masks.decode_rgb, rgb / 255, table)
     assert "(H, W, 3)" in refused(masks.decode_rgb, rgb[..., 0], table)
 
