@@ -57,7 +57,8 @@ class Street(Pictures):
 
     `split`: train, val or test; `difficulty`: plain or full; `root`: the folder that holds both,
     data/street if None. Without `transform`: arrays (H, W, 3) uint8 RGB, (H, W) uint8 in
-    {0, 1, 2, 255} and (H, W) uint16. Raises FileNotFoundError where the files are missing.
+    {0, 1, 2, 255} and (H, W) uint16. Cut the list `stems` to use fewer of them.
+    Raises FileNotFoundError where the files are missing.
     """
 
     classes = CLASSES
@@ -91,13 +92,12 @@ class Street(Pictures):
 
     def arrays(self, epoch: int, index: int) -> tuple[np.ndarray, ...]:
         stem = self.stems[index]
-        image = read_image(self.folder / "images" / f"{stem}.jpg")
+        picture = self.folder / "images" / f"{stem}.jpg"
         file = self.folder / "masks" / f"{stem}.png"
-        mask = read_mask(file, classes=CLASSES, ignore_index=IGNORE)
-        arrays = (image, mask)
+        arrays = (read_image(picture), read_mask(file, classes=CLASSES, ignore_index=IGNORE))
         if self.instances:
             arrays += (read_mask(self.folder / "instances" / f"{stem}.png").astype(np.uint16),)
-        _same_size(self.folder / "images" / f"{stem}.jpg", file, arrays)
+        _same_size(picture, file, arrays)
         return arrays
 
 
@@ -167,7 +167,9 @@ class FolderPairs(Pictures):
         if unpaired not in ("raise", "skip"):
             raise ValueError(f"unpaired={unpaired!r}: wanted raise or skip")
         self.classes, self.class_map = classes, class_map
-        self.images, self.masks = _by_stem(images), _by_stem(masks, mask_suffix)
+        self.masks = _by_stem(masks, mask_suffix)
+        ours = set(self.masks.values())  # both kinds may lie in one folder
+        self.images = {s: file for s, file in _by_stem(images).items() if file not in ours}
         self.stems = _pair(self.images, self.masks, unpaired == "raise")
         if stems is not None:
             self.stems = _only(self.stems, stems)

@@ -1,5 +1,6 @@
 """Pairs are right, splits are stable, and no augmentation repeats in any number of workers."""
 
+import multiprocessing as mp
 
 import albumentations as A
 import cv2
@@ -68,8 +69,10 @@ def test_what_lacks_a_partner_is_said_in_one_line(pairs):
     for k in range(5):
         Image.new("RGB", (4, 4)).save(pairs / "images" / f"lone{k}.jpg")
     write_mask(pairs / "masks" / "stray.png", np.zeros((4, 4), np.uint8))
-    line = (r"12 pairs, but 5 images without a mask \(lone0.jpg, lone1.jpg, lone2.jpg, ...\) "
-            r"and 1 masks without an image \(stray.png\)")
+    line = (
+        r"12 pairs, but 5 images without a mask \(lone0.jpg, lone1.jpg, lone2.jpg, ...\) "
+        r"and 1 masks without an image \(stray.png\)"
+    )
     with pytest.raises(ValueError, match=line) as error:
         open_pairs(pairs)
     assert "\n" not in str(error.value)
@@ -82,6 +85,9 @@ def test_nothing_pairs_is_refused_even_when_skipping(tmp_path):
     with pytest.raises(ValueError, match="0 pairs.*mask_suffix"):
         open_pairs(tmp_path, unpaired="skip")
     assert len(open_pairs(tmp_path, mask_suffix="_mask")) == 1
+    (tmp_path / "masks" / "a_mask.png").rename(tmp_path / "images" / "a_mask.png")
+    one_folder = FolderPairs(tmp_path / "images", tmp_path / "images", mask_suffix="_mask")
+    assert one_folder.stems == ["a"] and one_folder[0][0].shape == (40, 48, 3)
 
 
 def test_two_files_of_one_stem_are_refused(pairs):
@@ -223,8 +229,13 @@ def same_picture(folder, n=24):
 def three_epochs(dataset, workers, persistent=True, shuffle=True):
     batches = loader(dataset, batch_size=5, shuffle=shuffle, seed=7, workers=workers)
     if not persistent:
-        batches = DataLoader(dataset, batch_size=5, sampler=batches.sampler,
-                             num_workers=workers, worker_init_fn=batches.worker_init_fn)
+        batches = DataLoader(
+            dataset,
+            batch_size=5,
+            sampler=batches.sampler,
+            num_workers=workers,
+            worker_init_fn=batches.worker_init_fn,
+        )
     return [[torch.cat(parts) for parts in zip(*batches, strict=True)] for _ in range(3)]
 
 
@@ -248,8 +259,11 @@ def test_workers_repeat_nothing_and_change_nothing(tmp_path, backend):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["albumentations", "torchvision"])
 def test_workers_repeat_nothing_in_all_combinations(tmp_path, backend):
-    check_workers(same_picture(tmp_path, n=150), backend,
-                  [(w, p) for w in (0, 1, 2, 4) for p in (True, False) if w or not p])
+    check_workers(
+        same_picture(tmp_path, n=150),
+        backend,
+        [(w, p) for w in (0, 1, 2, 4) for p in (True, False) if w or not p],
+    )
 
 
 class Naive(Dataset):
@@ -272,6 +286,7 @@ def distinct(batches):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("fork" not in mp.get_all_start_methods(), reason="workers are not forked here")
 def test_albumentations_alone_repeats_itself_in_workers():
     """The reason for our seeds: forked workers are copies of one generator, in every epoch."""
     fork = {"num_workers": 2, "multiprocessing_context": "fork", "batch_size": 4}
@@ -318,7 +333,7 @@ class Threads(Dataset):
         return 2
 
     def __getitem__(self, key):
-        return torch.tensor([[cv2.getNumThreads(), torch.get_num_threads()]]),
+        return (torch.tensor([[cv2.getNumThreads(), torch.get_num_threads()]]),)
 
 
 def test_workers_use_one_thread():
@@ -336,8 +351,9 @@ def test_stream_draws_anew_each_epoch_and_the_same_again():
     images = [ds[e, i][0].tobytes() for e in range(2) for i in range(3)]
     assert len(set(images)) == 6
     assert images == [scene.image.tobytes() for scene in street.generate(6, 32, seed=1)]
-    assert images == [StreetStream(3, size=32, seed=1)[e, i][0].tobytes()
-                      for e in range(2) for i in range(3)]
+    assert images == [
+        StreetStream(3, size=32, seed=1)[e, i][0].tobytes() for e in range(2) for i in range(3)
+    ]
     assert StreetStream(3, size=32, seed=2)[0][0].tobytes() not in images
     still = StreetStream(3, size=32, seed=1, fresh=False)
     assert still[5, 2][0].tobytes() == still[0, 2][0].tobytes() == images[2]
@@ -408,8 +424,9 @@ def test_street_refuses_a_pair_of_two_sizes(small_street):
         Street("train", root=small_street)[0]
 
 
-@pytest.mark.skipif(not (DATA / "street" / "plain" / "train.txt").is_file(),
-                    reason="data/street is not written")
+@pytest.mark.skipif(
+    not (DATA / "street" / "plain" / "train.txt").is_file(), reason="data/street is not written"
+)
 @pytest.mark.parametrize("difficulty", ["plain", "full"])
 def test_the_embedded_street_opens_from_any_folder(difficulty, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
