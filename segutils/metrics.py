@@ -214,8 +214,14 @@ def instance_ap(predictions, targets):
     from torchmetrics.detection import MeanAveragePrecision  # slow to import, and needed here only
 
     metric = MeanAveragePrecision(iou_type="segm", class_metrics=True)
-    metric.update(list(predictions), list(targets))
+    predictions, targets = list(predictions), list(targets)
+    metric.update(predictions, targets)
     found = {name: value.reshape(-1).tolist() for name, value in metric.compute().items()}
+
+    missed = {label: 0.0 for t in targets for label in t["labels"].tolist()}
+    if missed and not any(len(p["labels"]) for p in predictions):
+        # torchmetrics has -1 here, as if there had been nothing to find.
+        return {"ap": 0.0, "ap50": 0.0, "ap75": 0.0, "per_class": missed}
 
     def score(value):
         return math.nan if value < 0 else value

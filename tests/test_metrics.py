@@ -480,7 +480,11 @@ def test_instance_ap_of_nothing():
     said = {**none, "scores": torch.zeros(0)}
     assert math.isnan(instance_ap([said], [none])["ap"])
     one = {"masks": masks((0, 0, 8, 8)), "labels": torch.tensor([1])}
-    assert instance_ap([said], [one])["ap"] == 0
+    # all missed is 0, not "nothing to find"
+    assert instance_ap([said], [one]) == {"ap": 0, "ap50": 0, "ap75": 0, "per_class": {1: 0}}
+    wrong = {**one, "labels": torch.tensor([2]), "scores": torch.ones(1)}
+    assert instance_ap([wrong], [one])["ap"] == 0
+    assert math.isnan(instance_ap([wrong], [none])["ap"])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a CUDA card")
