@@ -12,10 +12,12 @@ stub) and `solutions/`. Cells tagged `solution-only` or `student-only` go to one
 """
 
 import argparse
+import atexit
 import difflib
 import hashlib
 import os
 import re
+import shutil
 import statistics
 import sys
 import tempfile
@@ -208,8 +210,10 @@ def kernel_environment():
     """
     drop = ("MPLBACKEND", "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "PYTHONWARNINGS")
     env = {k: v for k, v in os.environ.items() if k not in drop}
+    profile = tempfile.mkdtemp(prefix="ipython-")
+    atexit.register(shutil.rmtree, profile, ignore_errors=True)
     env.update(
-        IPYTHONDIR=tempfile.mkdtemp(prefix="ipython-"),
+        IPYTHONDIR=profile,
         PYTHONHASHSEED="0",
         NO_ALBUMENTATIONS_UPDATE="1",
     )

@@ -128,6 +128,13 @@ def test_the_test_run_is_the_same_everywhere():
     )
 
 
+def test_ruff_finds_nothing():
+    """Over the package, the tests, the benchmarks and the notebooks' sources."""
+    command = [sys.executable, "-m", "ruff", "check", "--output-format=concise", "--no-cache"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
+
+
 if __name__ == "__main__":
     (ROOT / "constraints.txt").write_text(constraints(), encoding="utf-8")
     sys.exit(print("written: constraints.txt"))
