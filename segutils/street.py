@@ -104,14 +104,14 @@ class Weather(NamedTuple):
     cloud: int  # percent of the sky under cloud
     lamps: bool = False
     wet: bool = False
-    noise: int = 3
+    noise: int = 2
 
 
 WEATHER = {
     "day": Weather((104, 146, 196), (196, 212, 222), (104, 102, 97), 30000, 58, 30),
     "overcast": Weather((164, 170, 178), (204, 206, 206), (88, 90, 92), 16000, 82, 80),
     "dusk": Weather((84, 92, 138), (238, 172, 120), (82, 68, 66), 14000, 72, 40, lamps=True),
-    "night": Weather((20, 26, 48), (58, 60, 84), (46, 49, 64), 12000, 92, 20, True, noise=4),
+    "night": Weather((20, 26, 48), (58, 60, 84), (46, 49, 64), 12000, 92, 20, True, noise=3),
     "fog": Weather((190, 194, 198), (202, 205, 207), (90, 92, 93), 1500, 90, 0),
     "rain": Weather((122, 130, 140), (168, 174, 180), (72, 75, 80), 6000, 88, 90, wet=True),
 }
@@ -130,7 +130,7 @@ class Level(NamedTuple):
 
 
 LEVELS = {
-    "plain": Level({"day": 60, "overcast": 25, "dusk": 15}, (1, 3), (1, 2), (1, 3), 19, 10, 60),
+    "plain": Level({"day": 60, "overcast": 25, "dusk": 15}, (1, 4), (1, 2), (1, 3), 20, 10, 60),
     "full": Level({"day": 30, "overcast": 16, "dusk": 15, "night": 15, "fog": 11, "rain": 13},
                   (1, 9), (1, 6), (3, 9), 9, 40, 100),
 }
@@ -218,21 +218,22 @@ class View:
     def fill(self, points, colour, lit=False):
         """Fill a polygon of camera points, in the picture and in the map of who is where."""
         polygon = self.corners(points)
-        if polygon is None:
-            return
+        if polygon is not None:
+            self.stroke(polygon, colour, lit)
+
+    def hull(self, points, colour):
+        """Fill the convex hull of camera points."""
+        polygon = self.corners(points)
+        if polygon is not None:
+            self.stroke(cv2.convexHull(polygon), colour)
+
+    def stroke(self, polygon, colour, lit=False):
         if self.mode == "shadow":
             cv2.fillPoly(self.shadows, [polygon], 255)
             return
         cv2.fillPoly(self.image, [polygon], self.ink(colour, lit))
         if self.number is not None and self.mode == "paint":
             cv2.fillPoly(self.who, [polygon], self.number)
-
-    def hull(self, points, colour):
-        """Fill the convex hull of camera points."""
-        polygon = self.corners(points)
-        if polygon is not None:
-            order = cv2.convexHull(polygon, returnPoints=False)[:, 0]
-            self.fill([points[i] for i in order], colour)
 
     def faces_us(self, points):
         """Whether the outside of a polygon looks at the camera; in a shadow every side counts."""
@@ -260,7 +261,7 @@ class View:
                 kept.append((x0 + (x1 - x0) * (NEAR - z0) // (z1 - z0), y, NEAR))
         if len(kept) > 2:
             polygon = np.array([self.pixel(*p) for p in kept], np.int32)
-            cv2.fillPoly(self.image, [polygon.clip(-30000, 30000)], self.ink(colour))
+            cv2.fillPoly(self.image, [polygon], self.ink(colour))
 
     def wall(self, s, t, layers):
         """Paint a wall along the street: layers of (rectangles, colour, lit), back to front.
@@ -313,11 +314,14 @@ def limb(a, b, wide, narrow):
 
 def pane(quad, left, bottom, right, top):
     """A part of a quad (bottom left, top left, top right, bottom right), bounds in percent."""
-    def at(a, b):
-        bl, tl, tr, br = quad
-        return tuple((p * (100 - a) * (100 - b) + q * (100 - a) * b + r * a * b
-                      + k * a * (100 - b)) // 10000 for p, q, r, k in zip(bl, tl, tr, br,
-                                                                         strict=True))
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz), (dx, dy, dz) = quad
+
+    def at(u, v):
+        a, b, c, d = (100 - u) * (100 - v), (100 - u) * v, u * v, u * (100 - v)
+        return ((ax * a + bx * b + cx * c + dx * d) // 10000,
+                (ay * a + by * b + cy * c + dy * d) // 10000,
+                (az * a + bz * b + cz * c + dz * d) // 10000)
+
     return [at(left, bottom), at(left, top), at(right, top), at(right, bottom)]
 
 
@@ -417,8 +421,14 @@ def person(dice: Dice, seated=False, stone=None) -> Paint:
             u, v = leg[2]
             pen(oval(u + (5 if side else 0), v + 1, 12 if side else 8, 6), shoes)
 
+        if view.mode == "shadow":
+            for leg in (far_leg, near_leg):
+                pen(limb(leg[0], leg[2], 20, 14), None)
+            torso(pen, side, cut, top, drop, legs)
+            pen(oval(0, 161 + drop, 12, 15), None)
+            return
+        fine = pen.pixels(100) > 9
         bones(far_arm, 12, 9, shade(sleeve, 86) if side else sleeve, drop)
-        pen(oval(far_arm[2][0], far_arm[2][1] + drop - 4, 5, 6), skin)
         for leg, dark in ((far_leg, 84 if side else 100), (near_leg, 100)):
             bones(leg, 19, 12, shade(legs, dark))
             foot(leg)
@@ -431,11 +441,14 @@ def person(dice: Dice, seated=False, stone=None) -> Paint:
         if hat:
             headgear(pen, side, back, 161 + drop, head_size, hat, hat_colour)
         bones(near_arm, 13, 9, sleeve, drop)
-        hand = (near_arm[2][0], near_arm[2][1] + drop)
-        pen(oval(hand[0], hand[1] + (4 if pose == "wave" else -4), 5, 6), skin)
+        if not fine:
+            return
+        for u, v in (near_arm[2], far_arm[2]):
+            pen(oval(u, v + drop + (4 if v > 150 else -4), 5, 6), skin)
+        u, v = near_arm[2]
         if bag == "hand" and pose in ("stand", "walk"):
-            pen([(hand[0] - 3, hand[1]), (hand[0] - 11, hand[1] - 14), (hand[0] - 13, hand[1] - 38),
-                 (hand[0] + 13, hand[1] - 38), (hand[0] + 11, hand[1] - 14)], bag_colour)
+            pen([(u - 3, v), (u - 11, v - 14), (u - 13, v - 38), (u + 13, v - 38),
+                 (u + 11, v - 14)], bag_colour)
         elif bag == "shoulder" and not side:
             pen(limb((-16, 142 + drop), (14, 98 + drop), 4, 4), shade(bag_colour, 80))
             pen.box(10, 82 + drop, 28, 102 + drop, bag_colour)
@@ -603,22 +616,25 @@ def car(dice: Dice, turn: int, kind=None) -> Paint:
 def car_side(view, pen, body, sign, colour, glass, wheels, radius):
     a, b, c, d = body.cabin
     w = 87 * sign
+    fine = view.focal * 100 * 128 // (pen.z * view.side) > 8
     quad = [pen.point(a, body.belt, 83 * sign), pen.point(b, body.roof, 69 * sign),
             pen.point(c, body.roof, 69 * sign), pen.point(d, body.belt, 83 * sign)]
     for left, right in body.panes:
         view.fill(pane(quad, left, 6, right, 86), glass)
-        view.fill(pane(quad, left, 50, left + (right - left) // 2, 86), shade(glass, 124))
+        if fine:
+            view.fill(pane(quad, left, 50, left + (right - left) // 2, 86), shade(glass, 124))
     sill = [pen.point(u, v, w) for u, v in ((-body.half + 4, 30), (-body.half + 4, 40),
                                             (body.half - 4, 40), (body.half - 4, 30))]
     view.fill(sill, shade(colour, 62))
-    for along in ((a + d) // 2, d - 8) if len(body.panes) > 1 else (d - 20,):
+    doors = ((a + d) // 2, d - 8) if len(body.panes) > 1 else (d - 20,)
+    for along in doors if fine else ():
         line = [pen.point(u, v, w) for u, v in ((along - 1, 40), (along - 1, body.belt - 4),
                                                 (along + 2, body.belt - 4), (along + 2, 40))]
         view.fill(line, shade(colour, 66))
     for along, aside in wheels:
         if aside * sign > 0:
-            for r, paint in ((radius + 8, (26, 26, 28)), (radius, TYRE), (radius * 6 // 10, STEEL),
-                             (radius // 4, (70, 72, 76))):
+            for r, paint in (((radius + 8, (26, 26, 28)), (radius, TYRE))[not fine:]
+                             + ((radius * 6 // 10, STEEL), (radius // 4, (70, 72, 76)))[:1 + fine]):
                 disc = [pen.point(along + u, max(0 if r <= radius else 30, radius + v), w + sign)
                         for u, v in oval(0, 0, r, r)]
                 view.fill(disc, paint)
@@ -660,7 +676,7 @@ def tree(dice: Dice) -> Paint:
     bare = dice.chance(12)
     crown = height * 62 // 100
     lobes = [(c * dice.between(50, 66) >> 10, n * dice.between(46, 60) >> 10, dice.between(36, 48))
-             for c, n in CIRCLE[::2]] + [(0, 0, 66)]
+             for c, n in CIRCLE[::3]] + [(0, 0, 66)]
     twigs = [(dice.between(-90, 90), dice.between(-40, 95)) for _ in range(11)]
 
     def paint(view, x, z):
@@ -811,10 +827,9 @@ def bicycle(dice: Dice) -> Paint:
     def paint(view, x, z):
         pen = Flat(view, x, z, 100, flip)
         for u in (-52, 52):
-            wheel = oval(u, 34, 33, 33)
-            for a, b in zip(wheel, wheel[1:] + wheel[:1], strict=True):
-                pen(limb(a, b, 6, 6), (36, 36, 40))
-            pen(oval(u, 34, 4, 4), STEEL)
+            rim, gap = oval(u, 35, 35, 35), oval(u, 35, 29, 29)
+            pen([*rim, rim[0], gap[0], *gap[::-1]], (36, 36, 40))
+            pen(oval(u, 35, 4, 4), STEEL)
         for a, b in (((-52, 34), (-4, 34)), ((-52, 34), (-20, 80)), ((-4, 34), (-22, 88)),
                      ((-4, 34), (38, 80)), ((-20, 80), (38, 80)), ((52, 34), (36, 96))):
             pen(limb(a, b, 6, 6), colour)
@@ -975,8 +990,8 @@ def paint_sky(view: View, dice: Dice, rng):
 
 def paint_ground(view: View, plan: Plan, dice: Dice):
     far, road, front = 9000, plan.road, plan.front
-    slab, tar = dice.near(dice.pick(((168, 162, 152), (150, 148, 146), (176, 164, 146)))), dice.near(
-        (92, 92, 96), 14)
+    slab = dice.near(dice.pick(((168, 162, 152), (150, 148, 146), (176, 164, 146))))
+    tar = dice.near((92, 92, 96), 14)
     paint = (206, 206, 200)
     view.haze = 0
     cv2.rectangle(view.image, (0, view.sky), (view.side, view.side), view.ink(slab), -1)
@@ -984,15 +999,15 @@ def paint_ground(view: View, plan: Plan, dice: Dice):
         for side in (-1, 1):
             view.ground([(-far, side * front), (far, side * front), (far, side * 9000),
                          (-far, side * 9000)], (96, 116, 72))
-    for k in range(-9, 10):  # joints of the paving
+    for k in range(-6, 8):  # joints of the paving
         for side in (-1, 1):
             a, b = side * (road + 24), side * front
             if plan.square and side < 0:
                 b = -4000
-            view.ground([(k * 190, a), (k * 190 + 5, a), (k * 190 + 5, b), (k * 190, b)],
+            view.ground([(k * 250, a), (k * 250 + 5, a), (k * 250 + 5, b), (k * 250, b)],
                         shade(slab, 90))
-    for row in range(1, 24 if plan.square else 4):
-        t = -(road + 24 + row * 120)
+    for row in range(1, 14 if plan.square else 3):
+        t = -(road + 24 + row * 170)
         view.ground([(-far, t), (far, t), (far, t - 4), (-far, t - 4)], shade(slab, 90))
     view.ground([(-far, -road), (far, -road), (far, road), (-far, road)], tar)
     for side in (-1, 1):
@@ -1001,8 +1016,8 @@ def paint_ground(view: View, plan: Plan, dice: Dice):
         view.ground([(-far, side * road), (far, side * road), (far, side * (road - 12)),
                      (-far, side * (road - 12))], shade(slab, 66))
     style = dice.between(0, 3)
-    for k in range(-16, 17):
-        s = k * 400
+    for k in range(-4, 12) if plan.near_row else range(-5, 6):
+        s = k * 400 - 100
         if style:
             view.ground([(s, -7), (s + 200, -7), (s + 200, 7), (s, 7)], paint)
         if style == 3:
@@ -1013,12 +1028,15 @@ def paint_ground(view: View, plan: Plan, dice: Dice):
         for t in range(-road + 30, road - 60, 100):
             view.ground([(s0, t), (s0 + 280, t), (s0 + 280, t + 50), (s0, t + 50)], paint)
     for _ in range(dice.between(0, 4)):
-        s, t, r = dice.between(-900, 1600), dice.between(-road + 60, road - 60), dice.between(25, 90)
+        s, t = dice.between(-900, 1600), dice.between(-road + 60, road - 60)
+        r = dice.between(25, 90)
         view.ground([(s + u, t + v // 2) for u, v in oval(0, 0, r, r)], shade(tar, 84))
 
 
 def haze_ground(view: View):
     """Let the ground fade into the haze with its distance, row by row."""
+    if view.weather.clear > 9000:
+        return
     reach = view.focal * view.height * 12 // view.weather.clear
     rows = np.arange(view.sky + 1, min(view.side, view.sky + 3 + reach))
     z = view.focal * view.height // (rows - view.sky)
@@ -1047,7 +1065,7 @@ def house(dice: Dice, width: int):
         x, z = view.spot(s + width // 2, t)
         view.set_distance(max(z, NEAR))
         depth = 900 * side
-        for edge in (s, s + width):
+        for edge in [s] * (view.at[0] < s) + [s + width] * (view.at[0] > s + width):
             quad = [(edge, t), (edge, t + depth)]
             pts = [(*view.spot(*quad[0]), 0), (*view.spot(*quad[1]), 0)]
             (x0, z0, _), (x1, z1, _) = pts
@@ -1145,7 +1163,7 @@ class Crowd:
         """Put a thing somewhere with t in band = (low, high); returns its (s, t) or None."""
         for _ in range(tries):
             t = self.dice.between(*band)
-            along = 8 < abs(self.plan.turn)
+            along = abs(self.plan.turn) > 8
             s = self.dice.between(150, 2600 if along else 1300)
             s = s * self.dice.between(10, 100) // 100 if along else s * self.dice.pick((-1, 1))
             x, z = self.view.spot(s, t)
@@ -1185,7 +1203,8 @@ def add_cars(crowd: Crowd, count: int):
         else:
             turn, t = (0, -plan.road // 2) if where == "right" else (32, plan.road // 2)
             turn += dice.pick((0, 0, 0, 0, 1, -1, 3, -3))
-        spot = crowd.place(CAR, car(dice, turn), (t, t), 270, 95, 520)
+        spot = crowd.place(CAR, car(dice, turn), (t, t), 270, 95, 520) or \
+            crowd.place(CAR, car(dice, turn), (-t, -t), 270, 95, 480)
         if spot and where == "kerb" and dice.chance(40):  # another one, bumper to bumper
             crowd.put(CAR, car(dice, turn), spot[0] + dice.between(500, 560), t, 270, 95)
 
@@ -1195,7 +1214,8 @@ def add_people(crowd: Crowd, count: int):
     far, near = bands(plan)
     while count > 0:
         band = dice.pick((far, near, near, (-plan.road, plan.road)))
-        spot = crowd.place(PERSON, person(dice), band, 35, 35, 330)
+        spot = crowd.place(PERSON, person(dice), band, 35, 35, 330) or \
+            crowd.place(PERSON, person(dice), dice.pick((near, (-plan.road, 0))), 35, 35, 330)
         count -= 1
         while spot and count > 0 and dice.chance(35):  # company, close enough to touch
             spot = (spot[0] + dice.pick((-1, 1)) * dice.between(38, 62),
@@ -1467,7 +1487,7 @@ def describe_level(root: Path) -> str:
         if any(row["light"] == light for row in rows):
             line(f"light: {light}", lambda row, light=light: row["light"] == light)
     for kind in (PERSON, CAR):
-        for name, low, high in (("small", 0, 6), ("medium", 6, 40), ("large", 40, 10**9)):
+        for name, low, high in (("small", 0, 3), ("medium", 3, 30), ("large", 30, 10**9)):
             line(f"{CLASSES[kind]}, {name}", lambda row, k=kind, a=low, b=high: sum(
                 a * facts[row["stem"]][2] <= 1000 * pixels < b
                 * facts[row["stem"]][2] for kk, pixels, _ in facts[row["stem"]][1] if kk == k))
@@ -1492,7 +1512,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="another seed, another data set")
     for split, count in COUNTS.items():
         parser.add_argument(f"--{split}", type=int, default=count, help=f"scenes (default {count})")
-    parser.add_argument("--quality", type=int, default=90, help="of the JPEG images")
+    parser.add_argument("--quality", type=int, default=86, help="of the JPEG images")
     parser.add_argument("--force", action="store_true", help="write into a folder of other files")
     given = parser.parse_args(arguments)
     if given.describe:
