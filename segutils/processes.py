@@ -124,6 +124,7 @@ class Turns:
 
     def __init__(self, batches, rank: int, world: int):
         self.batches, self.rank, self.world, self.sampler = batches, rank, world, batches.sampler
+        self.batch_size = batches.batch_size
 
     def __iter__(self) -> Iterator[list]:
         for number, batch in enumerate(self.batches):

@@ -105,7 +105,7 @@ def validate(model: nn.Module, loader: Iterable, loss: Callable | None = None, c
     model.eval()
     matrix, total, count = None, torch.zeros((), device=device), 0
     try:
-        for image, target, *_ in loader:
+        for image, target, *_ in batches_from(loader, 0, 0):    # the same pictures every time
             target = target.to(device, non_blocking=True)
             with autocast(device, amp):
                 logits = model(image.to(device, non_blocking=True,
@@ -646,7 +646,7 @@ def batches_from(loader, epoch: int, done: int) -> Iterator:
     """The batches of an epoch but the first `done`, without loading those where it can."""
     sampler = sampler_of(loader)
     if hasattr(sampler, "start"):                    # an EpochSampler skips pictures unseen
-        sampler.set_epoch(epoch, done * pictures_a_batch(loader))
+        sampler.set_epoch(epoch, done * loader.batch_sampler.batch_size)
         return iter(loader)
     if hasattr(sampler, "set_epoch"):
         sampler.set_epoch(epoch)
@@ -657,11 +657,6 @@ def sampler_of(loader):
     """What decides the order of a loader's pictures; None if it is no DataLoader."""
     batches = getattr(loader, "batch_sampler", None)
     return getattr(batches, "sampler", None) or getattr(loader, "sampler", None)
-
-
-def pictures_a_batch(loader) -> int:
-    """Pictures that a loader's sampler gives for each batch, all processes together."""
-    return loader.batch_sampler.batch_size
 
 
 def parts_of(batches: list, size: int | None) -> Iterator[tuple[Tensor, Tensor]]:
