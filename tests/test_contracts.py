@@ -1,0 +1,286 @@
+"""One suite over two implementations: the package's, and what a lesson builds by hand.
+
+The lesson's is executed out of its source (`lessons.definitions`). The two texts may differ, one
+teaching and one hardened; here a difference in what they give, or refuse, is a red test. A section
+for each lesson, each with a fixture that yields the package and then the lesson.
+"""
+
+from fractions import Fraction
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from lessons import definitions
+from matplotlib.path import Path as Outline
+from pycocotools import mask as coco
+
+from segutils import masks, show
+from segutils.datasets import FolderPairs
+
+# ---- lesson 01: masks ---------------------------------------------------------------------------
+
+
+def package_pairs(images, targets):
+    pairs = FolderPairs(images, targets)
+    return [(pairs.images[stem], pairs.masks[stem]) for stem in pairs.stems]
+
+
+@pytest.fixture(params=["package", "lesson"], scope="module")
+def m01(request):
+    """What lesson 01 builds: `masks` and `show.overlay`, or the lesson's own."""
+    if request.param == "package":
+        return SimpleNamespace(
+            **{name: getattr(masks, name) for name in (
+                "decode_rgb", "colorize", "apply_color_matrix", "one_hot", "from_one_hot",
+                "resize_mask", "decode_rle", "from_polygons")},
+            overlay=show.overlay,
+            encode_rle=partial(masks.encode_rle, compressed=False),
+            pairs=package_pairs,
+        )
+    lesson = definitions("01_mask_basics")
+    lesson.pairs = lambda images, targets: lesson.pair_by_stem(images.iterdir(), targets.iterdir())
+    return lesson
+
+
+IDS = arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)),
+             elements=st.sampled_from([0, 1, 2, 255]))
+BINARY = arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)),
+                elements=st.integers(0, 1))
+TABLE = {0: (0, 0, 0), 1: (230, 159, 0), 2: (0, 114, 178), 255: (224, 224, 224)}
+TINY = np.array([[0, 0, 2, 2], [0, 1, 2, 2], [0, 1, 255, 255], [0, 0, 0, 0]], np.uint8)
+
+
+def by_pixel(mask, value):
+    """The oracle: `value` of each id, pixel after pixel."""
+    return np.array([[value(int(k)) for k in row] for row in mask])
+
+
+@given(mask=IDS)
+def test_01_decode_rgb_gives_the_id_of_each_colour(m01, mask):
+    ids = m01.decode_rgb(by_pixel(mask, TABLE.get).astype(np.uint8), TABLE)
+    assert np.array_equal(ids, mask) and ids.dtype == np.uint8
+
+
+def test_01_decode_rgb_takes_ids_of_16_bits(m01):
+    ids = m01.decode_rgb(np.zeros((2, 3, 3), np.uint8), {2001: (0, 0, 0)})
+    assert (ids == 2001).all() and ids.dtype == np.uint16
+
+
+@pytest.mark.parametrize("channel", range(3))
+def test_01_decode_rgb_names_an_unknown_colour_and_counts_it(m01, channel):
+    rgb = masks.PALETTE[TINY].copy()
+    rgb[1, 1, channel] ^= 1
+    color = r",\s?".join(map(str, rgb[1, 1]))
+    with pytest.raises(ValueError, match=color) as error:
+        m01.decode_rgb(rgb, TABLE)
+    assert "1 pixel" in str(error.value)
+
+
+@pytest.mark.parametrize("table", [{}, {0: (0, 0, 0), 1: (0, 0, 0)}])
+def test_01_decode_rgb_refuses_a_table_that_leaves_a_choice(m01, table):
+    with pytest.raises(ValueError, match="table"):
+        m01.decode_rgb(np.zeros((2, 2, 3), np.uint8), table)
+
+
+@pytest.mark.parametrize("rgb", [np.zeros((2, 2), np.uint8), np.zeros((2, 2, 4), np.uint8),
+                                 np.zeros((2, 2, 3))])
+def test_01_decode_rgb_wants_three_channels_of_bytes(m01, rgb):
+    with pytest.raises(ValueError, match="uint8"):
+        m01.decode_rgb(rgb, TABLE)
+
+
+@given(mask=arrays(np.uint8, (3, 5)))
+def test_01_colorize_looks_each_id_up(m01, mask):
+    painted = m01.colorize(mask)
+    assert np.array_equal(painted, by_pixel(mask, lambda k: masks.PALETTE[k]))
+    assert painted.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mask", [np.array([[0, 3]], np.uint8), np.array([[0, -1]]),
+                                  np.array([[0.0, 1.0]])])
+def test_01_colorize_refuses_what_has_no_colour(m01, mask):
+    with pytest.raises(ValueError):
+        m01.colorize(mask, masks.PALETTE[:3])
+
+
+@given(mask=IDS, alpha=st.sampled_from([0, 0.25, 0.5, 1]), seed=st.integers(0, 9))
+def test_01_overlay_blends_objects_and_leaves_background(m01, mask, alpha, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (*mask.shape, 3), np.uint8)
+    before = image.copy()
+    drawn = m01.overlay(image, mask, alpha).astype(float)
+    for at, k in np.ndenumerate(mask):
+        share = alpha if k else 0
+        assert np.abs(drawn[at] - (1 - share) * image[at] - share * masks.PALETTE[k]).max() <= 0.5
+    assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("wrong", [
+    {"mask": np.zeros((4, 5), np.uint8)}, {"mask": np.zeros((4, 4))},
+    {"image": np.zeros((4, 4, 3))}, {"image": np.zeros((4, 4), np.uint8)},
+    {"alpha": -0.1}, {"alpha": 1.1}])
+def test_01_overlay_refuses_what_does_not_fit(m01, wrong):
+    good = {"image": np.zeros((4, 4, 3), np.uint8), "mask": TINY, "alpha": 0.5}
+    m01.overlay(**good)
+    with pytest.raises(ValueError):
+        m01.overlay(**good | wrong)
+
+
+@given(image=arrays(np.uint8, (2, 3, 3)),
+       matrix=arrays(np.int64, (3, 3), elements=st.integers(-8, 8)))
+def test_01_a_color_matrix_is_a_product_for_each_pixel(m01, image, matrix):
+    got = m01.apply_color_matrix(image, matrix / 8)        # eighths: exact in binary
+    for y, x in np.ndindex(2, 3):
+        for channel in range(3):
+            eighths = sum(int(matrix[channel, k]) * int(image[y, x, k]) for k in range(3))
+            exact = Fraction(eighths, 8)
+            assert got[y, x, channel] == min(255, max(0, round(exact)))
+    assert got.dtype == np.uint8
+
+
+@pytest.mark.parametrize("image, matrix", [
+    (np.zeros((2, 2), np.uint8), np.eye(3)), (np.zeros((2, 2, 4), np.uint8), np.eye(3)),
+    (np.zeros((2, 2, 3)), np.eye(3)), (np.zeros((2, 2, 3), np.uint8), np.eye(4))])
+def test_01_a_color_matrix_refuses_other_shapes(m01, image, matrix):
+    with pytest.raises(ValueError):
+        m01.apply_color_matrix(image, matrix)
+
+
+@given(mask=IDS)
+def test_01_one_hot_and_back(m01, mask):
+    planes = m01.one_hot(mask, 3)
+    want = by_pixel(mask, lambda k: [k == c for c in range(3)])      # void: in no plane
+    assert np.array_equal(planes, want.transpose(2, 0, 1)) and planes.dtype == bool
+    back = m01.from_one_hot(planes)
+    assert np.array_equal(back, mask) and back.dtype == np.uint8
+
+
+def test_01_one_hot_with_a_void_id_inside_the_classes(m01):
+    planes = m01.one_hot(np.array([[0, 1, 2]], np.uint8), 3, ignore_index=1)
+    assert planes.astype(int).tolist() == [[[1, 0, 0]], [[0, 0, 0]], [[0, 0, 1]]]
+    assert m01.from_one_hot(planes, ignore_index=1).tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("ids, ignored", [([3], 255), ([254], 255), ([255], None), ([-1], 255)])
+def test_01_one_hot_names_an_id_without_a_plane(m01, ids, ignored):
+    with pytest.raises(ValueError, match=str(ids[0])):
+        m01.one_hot(np.array([ids]), 3, ignored)
+
+
+@pytest.mark.parametrize("planes", [np.ones((2, 3, 3)), np.full((2, 3, 3), 0.5), np.zeros((3, 3)),
+                                    np.array([[[2]], [[-1]]])])
+def test_01_from_one_hot_refuses_planes_that_overlap_or_are_none(m01, planes):
+    with pytest.raises(ValueError):
+        m01.from_one_hot(planes)
+
+
+@given(height=st.integers(1, 12), width=st.integers(1, 12), h=st.integers(1, 12),
+       w=st.integers(1, 12), dtype=st.sampled_from([np.uint8, np.uint16]))
+def test_01_resize_picks_the_pixel_under_each_centre(m01, height, width, h, w, dtype):
+    mask = np.arange(height * width, dtype=dtype).reshape(height, width)
+
+    def under(i, new, old):
+        return int((i + Fraction(1, 2)) * old / new)
+
+    want = [[mask[under(i, h, height), under(j, w, width)] for j in range(w)] for i in range(h)]
+    got = m01.resize_mask(mask, (h, w))
+    assert np.array_equal(got, want) and got.dtype == dtype
+
+
+@pytest.mark.parametrize("mask, size", [(TINY, (0, 4)), (TINY, (4,)), (TINY[None], (4, 4)),
+                                        (TINY[:0], (4, 4))])
+def test_01_resize_refuses_other_shapes(m01, mask, size):
+    with pytest.raises(ValueError, match=r"\(H, W\)"):
+        m01.resize_mask(mask, size)
+
+
+@given(mask=BINARY)
+def test_01_rle_is_pycocotools(m01, mask):
+    rle = m01.encode_rle(mask)
+    theirs = coco.frPyObjects(rle, *mask.shape)
+    assert np.array_equal(coco.decode(theirs), mask)
+    assert theirs["counts"] == coco.encode(np.asfortranarray(mask))["counts"]
+    back = m01.decode_rle(rle)
+    assert np.array_equal(back, mask) and back.dtype == np.uint8
+
+
+def test_01_rle_by_pencil(m01):
+    assert m01.encode_rle(TINY == 2) == {"size": [4, 4], "counts": [8, 2, 2, 2, 2]}
+    assert m01.encode_rle(TINY != 2) == {"size": [4, 4], "counts": [0, 8, 2, 2, 2, 2]}
+    assert m01.encode_rle(np.ones((2, 3)))["counts"] == [0, 6]
+    assert m01.encode_rle(np.zeros((2, 3)))["counts"] == [6]
+
+
+@pytest.mark.parametrize("mask", [TINY, np.zeros((2, 2, 2), np.uint8), np.zeros((0, 2), np.uint8)])
+def test_01_rle_wants_a_binary_mask(m01, mask):
+    with pytest.raises(ValueError, match="0 and 1"):
+        m01.encode_rle(mask)
+
+
+@pytest.mark.parametrize("counts", [[], [5], [7], [3, 2], [-1, 7], [8, -2]])
+def test_01_rle_refuses_runs_that_do_not_fill_the_mask(m01, counts):
+    with pytest.raises(ValueError):
+        m01.decode_rle({"size": [2, 3], "counts": counts})
+
+
+@given(mask=BINARY)
+def test_01_traced_polygons_come_back_exactly(m01, mask):
+    assert np.array_equal(m01.from_polygons(masks.to_polygons(mask), *mask.shape), mask)
+
+
+@given(ring=st.lists(st.tuples(st.integers(-3, 12), st.integers(-3, 12)), min_size=3, max_size=3,
+                     unique=True))
+def test_01_a_triangle_is_filled_where_its_centres_lie(m01, ring):
+    y, x = np.mgrid[:8, :9] + 0.5
+    centres = np.stack([x.ravel(), y.ravel()], 1)
+    (ax, ay), (bx, by), (cx, cy) = ring
+    sides = [(bx - ax) * (y - ay) - (by - ay) * (x - ax),
+             (cx - bx) * (y - by) - (cy - by) * (x - bx),
+             (ax - cx) * (y - cy) - (ay - cy) * (x - cx)]
+    clear = np.min(np.abs(sides), axis=0) > 1e-9           # on no line through a side
+    want = Outline(ring).contains_points(centres).reshape(8, 9)
+    got = m01.from_polygons([ring], 8, 9)
+    assert np.array_equal(got[clear], want[clear]) and got.dtype == np.uint8
+
+
+def test_01_polygons_hole_island_and_borders(m01):
+    square, hole, island = ([(a, a), (b, a), (b, b), (a, b)] for a, b in ((0, 6), (1, 5), (2, 4)))
+    want = np.ones((6, 6), int)
+    want[1:5, 1:5] = 0
+    want[2:4, 2:4] = 1
+    assert np.array_equal(m01.from_polygons([square, hole, island], 6, 6), want)
+    on_centres = [(0.5, 0.5), (2.5, 0.5), (2.5, 2.5), (0.5, 2.5)]   # left and top in, others out
+    assert m01.from_polygons([on_centres], 3, 3).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+    assert not m01.from_polygons([], 3, 3).any()
+
+
+@pytest.mark.parametrize("ring", [[(0, 0), (1, 1)], [0, 0, 4, 0, 4, 4], [(0, 0, 0)] * 3,
+                                  [(0, 0), (4, 0), (4, np.nan)]])
+def test_01_polygons_refuse_a_bad_ring(m01, ring):
+    with pytest.raises(ValueError):
+        m01.from_polygons([ring], 4, 4)
+
+
+def folders(path, images, targets):
+    for kind, names in (("images", images), ("masks", targets)):
+        (path / kind).mkdir()
+        for name in names:
+            (path / kind / name).touch()
+    return path / "images", path / "masks"
+
+
+def test_01_pairs_share_their_stem(m01, tmp_path):
+    stems = ["img1", "img2", "img10"]
+    pairs = m01.pairs(*folders(tmp_path, [f"{s}.jpg" for s in stems], [f"{s}.png" for s in stems]))
+    assert [(a.name, b.name) for a, b in pairs] == [(f"{s}.jpg", f"{s}.png") for s in sorted(stems)]
+
+
+@pytest.mark.parametrize("images, targets, named", [
+    (["a.jpg", "b.jpg"], ["a.png"], "b"), (["a.jpg"], ["a.png", "c.png"], "c"),
+    (["a.jpg", "a.png"], ["a.png"], "share")])
+def test_01_pairs_are_refused_by_name(m01, tmp_path, images, targets, named):
+    with pytest.raises(ValueError, match=rf"\b{named}\b"):
+        m01.pairs(*folders(tmp_path, images, targets))
