@@ -392,6 +392,48 @@ def test_an_answer_below_the_dots_counts():
     assert ask(answer).solved
 
 
+# ---- the notebooks ---------------------------------------------------------------------------
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def stored(folder, lesson):
+    import nbformat
+
+    (path,) = (NOTEBOOKS / folder).glob(f"{lesson}_*.ipynb")
+    return nbformat.read(path, as_version=4).cells
+
+
+def boxes(folder, lesson):
+    outputs = [o for c in stored(folder, lesson) for o in c.get("outputs", ())]
+    texts = [o.data.get("text/plain", "") for o in outputs if "data" in o]
+    return [text.split("\n")[0] for text in texts if text[:1] in "✓✗○" and text]
+
+
+@pytest.mark.parametrize("lesson", ["ex01", "ex02"])
+def test_editions_ask_every_exercise_and_solve_it(lesson):
+    names = {e.name for e in exercises(lesson)}
+    blank, solved = boxes("exercises", lesson), boxes("solutions", lesson)
+    assert {b.split()[1].rstrip(":") for b in blank} == names and len(blank) == len(names)
+    assert all(b.startswith("○") for b in blank)
+    assert {b.split()[1].rstrip(":") for b in solved} == names
+    assert all(b.startswith("✓") for b in solved)
+
+
+@pytest.mark.parametrize("lesson", ["ex01", "ex02"])
+def test_notebooks_say_level_points_and_minutes_as_declared(lesson):
+    cells = stored("exercises", lesson)
+    for e in exercises(lesson):
+        (at,) = [k for k, cell in enumerate(cells) if f'check("{e.name}"' in cell.source]
+        task = next(c.source for c in cells[at::-1] if c.source.startswith("## "))
+        points = f"{e.points} point" + "s" * (e.points != 1)
+        assert f"{e.level}, {points}, about {e.minutes} minutes (an estimate)" in task
+        heading = task.split("\n")[0].removeprefix("## ").replace(". ", " ", 1)
+        assert heading.endswith(e.title)
+        row = f"| {heading} | {e.level} | {e.points} | {e.minutes} |"
+        assert row in cells[0].source
+
+
 # ---- what is shown ---------------------------------------------------------------------------
 
 
@@ -507,7 +549,7 @@ def kernel_outputs():
 def test_a_kernel_shows_one_box(kernel_outputs):
     (box,) = kernel_outputs[1]
     assert set(box.data) == {"text/plain", "text/html"}
-    assert box.data["text/plain"].startswith("✗ ex02.worker_seeds: not yet (0 of 1 points)")
+    assert box.data["text/plain"].startswith("✗ ex02.worker_seeds: not yet (0 of 1 point)")
 
 
 def test_a_cells_own_line_number_is_named(kernel_outputs):

@@ -32,7 +32,7 @@ from segutils.masks import PALETTE, colorize
 from segutils.street import draw
 
 show.use_style()
-scene = draw(7, size=64)
+scene = draw(0, size=64, difficulty="plain")
 print(scene.image.shape, scene.mask.shape, np.unique(scene.mask).tolist())
 
 # %% [markdown]

@@ -40,7 +40,7 @@ print(list(images)[:3], list(masks)[:3])
 # Look first. Vary `seed` and the pictures; one look is not enough.
 
 # %%
-seed = 0
+seed = 1
 seen = []
 for name, load in loaders().items():
     for i in (0, 4):
@@ -168,8 +168,8 @@ picture = colorize(mask)
 top, left, height, width = 20, 10, 36, 40
 picture[top, left : left + width] = picture[top + height, left : left + width] = 255
 picture[top : top + height, left] = picture[top : top + height, left + width] = 255
-show.grid([picture, colorize(mask[top : top + height, left : left + width])], columns=2,
-          titles=["mask, and a crop", "the crop"])  # fmt: skip
+crop = colorize(mask[top : top + height, left : left + width])
+show.grid([picture, crop], titles=["mask, and a crop", "the crop"], columns=2)
 plt.show()
 
 # %% [markdown]

@@ -91,9 +91,7 @@ def _small_picture(mask):
 
 def _decode_target():
     mask = np.array([[0, 0, 1, 0, 0, 0], [0, 255, 1, 255, 2, 2], [0, 255, 1, 255, 2, 2]])
-    text = "The mask of this picture, as ids:\n" + "\n".join(
-        " ".join(f"{i:3}" for i in row) for row in mask
-    )
+    text = "The mask of this picture, as ids, row by row:\n" + "\n".join(map(str, mask.tolist()))
     return text + "\nA pixel of any other colour: ValueError.", _small_picture(mask)
 
 
@@ -658,7 +656,7 @@ def _palette(calls):
 
 
 def _palette_target():
-    gray = np.array([0, 51, 102, 153, 204, 255], np.uint8)
+    gray = np.array([0, 50, 95, 140, 185, 230], np.uint8)
     strip = np.repeat(np.repeat(gray[None, :, None], 3, axis=2), 2, axis=0)
     caption = (
         "Lightness alone tells these six apart for everyone. Give yours steps of lightness like "

@@ -27,7 +27,7 @@ def show_result(result) -> None:
         body = f'Fill in the "..." and run the cell again. Stuck? hint("{result.name}")'
     elif not result.solved:
         body += f'\nMore help: hint("{result.name}")'
-    points = f"{result.points} of {result.of} points"
+    points = f"{result.points} of {result.of} point" + "s" * (result.of != 1)
     _show(result.status, f"{result.name}: {result.status}", points, body)
 
 
