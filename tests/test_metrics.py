@@ -25,7 +25,7 @@ from segutils.metrics import (
 )
 
 VOID = 255
-same = dict(rtol=0, atol=1e-12, equal_nan=True)  # noqa: C408
+same = dict(rtol=0, atol=1e-12, equal_nan=True)
 
 
 def random_case(rng, most=6):

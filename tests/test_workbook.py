@@ -103,11 +103,18 @@ def test_new_outputs_of_the_course_do_not_replace_those_of_a_run(course, copies)
 
 
 def test_what_jupyter_rewrites_on_saving_is_no_change(course, copies):
-    notebook = nbformat.read(copies / LESSON, as_version=4)
+    """Metadata, the counts of cells and results, and how lines of a text are split."""
+    notebook = nbformat.read(course / LESSON, as_version=4)
+    result = nbformat.v4.new_output("execute_result", {"text/plain": "1\n2"}, execution_count=1)
+    notebook.cells[0].outputs = [result]
+    nbformat.write(notebook, course / LESSON)
+    workbook.update(course, copies)
     notebook.metadata["language_info"] = {"name": "python", "version": "3.12.1"}
     notebook.cells[0].metadata["scrolled"] = True
     notebook.cells[0].execution_count = 5
-    nbformat.write(notebook, copies / LESSON)
+    result.execution_count = 5
+    result.metadata["needs_background"] = "light"
+    (copies / LESSON).write_text(json.dumps(notebook))  # "1\n2" as one string, not as lines
     save(course / LESSON, "a = 2")
     assert workbook.update(course, copies) == [f"{LESSON}: brought up to date with the course"]
 
