@@ -18,6 +18,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,6 +142,7 @@ def mix(a, b, percent: int):
     return tuple((x * (100 - percent) + y * percent) // 100 for x, y in zip(a, b, strict=True))
 
 
+@lru_cache(4096)
 def shade(colour, percent: int):
     return tuple(min(255, c * percent // 100) for c in colour)
 
@@ -183,6 +185,14 @@ class View:
     def inside(self, x, z, margin=0):
         """Whether the ground point (x, z) lies between the left and right edge of the picture."""
         return z > NEAR and -margin < self.pixel(x, 0, z)[0] * 100 // self.side < 100 + margin
+
+    def shows(self, s0, s1, t0, t1):
+        """Whether any of a rectangle of the street can be inside the picture."""
+        spots = [self.spot(s, t) for s in (s0, s1) for t in (t0, t1)]
+        if min(z for _, z in spots) < NEAR:
+            return max(z for _, z in spots) > NEAR
+        across = [self.pixel(x, 0, z)[0] for x, z in spots]
+        return max(across) > 0 and min(across) < self.side
 
     def ink(self, colour, lit=False):
         """What the camera sees of a colour: in this light, through this much haze."""
@@ -298,10 +308,13 @@ class View:
 
 # --- shapes ------------------------------------------------------------------------------------
 
+@lru_cache(8192)
 def oval(u, v, ru, rv):
+    """A ring of 16 points; shared between calls, so never changed by a caller."""
     return [(u + (ru * c >> 10), v + (rv * n >> 10)) for c, n in CIRCLE]
 
 
+@lru_cache(8192)
 def limb(a, b, wide, narrow):
     """A tapered strip from a to b, `wide` and `narrow` its whole widths at the two ends."""
     du, dv = b[0] - a[0], b[1] - a[1]
@@ -568,11 +581,15 @@ def car(dice: Dice, turn: int, kind=None) -> Paint:
         pen = Solid(view, x, z, turn)
         half, belt = body.half, body.belt
         low = 30
+        if view.mode == "shadow" and view.sun == (0, 0):
+            view.fill([pen.point(u, 0, v) for u, v in ((-half, -88), (-half, 88), (half, 88),
+                                                       (half, -88))], None)
+            return
         wheels = [(along, aside) for along in (-half + 78, half - 76) for aside in (-80, 80)]
         radius = 33 if belt < 100 else 37
         pen.prism([(-half + 20, 16, 76), (-half + 20, 40, 76), (half - 20, 40, 76),
                    (half - 20, 16, 76)], (24, 24, 26))
-        for along, aside in wheels:
+        for along, aside in wheels if view.mode != "shadow" else ():
             ring = [(along + u, radius + v) for u, v in oval(0, 0, radius, radius)[::2]]
             inner = aside - 20 if aside > 0 else aside + 20
             view.hull([pen.point(a, max(0, v), w) for w in (aside, inner) for a, v in ring], TYRE)
@@ -675,8 +692,8 @@ def tree(dice: Dice) -> Paint:
     bark, leaf = dice.near((92, 76, 62)), dice.near(dice.pick(LEAVES))
     bare = dice.chance(12)
     crown = height * 62 // 100
-    lobes = [(c * dice.between(50, 66) >> 10, n * dice.between(46, 60) >> 10, dice.between(36, 48))
-             for c, n in CIRCLE[::3]] + [(0, 0, 66)]
+    lobes = [(c * dice.between(50, 66) >> 10, n * dice.between(40, 56) >> 10, dice.between(36, 48))
+             for c, n in TURN[5::9]] + [(0, 0, 64)]
     twigs = [(dice.between(-90, 90), dice.between(-40, 95)) for _ in range(11)]
 
     def paint(view, x, z):
@@ -882,11 +899,18 @@ def kiosk(dice: Dice) -> Paint:
 
 
 def hedge(dice: Dice) -> Paint:
-    leaf, long, height = dice.near(dice.pick(LEAVES[:4])), dice.between(200, 420), dice.between(
-        60, 110)
+    leaf = dice.near(dice.pick(LEAVES[:4]))
+    long, height = dice.between(200, 420), dice.between(60, 110)
+    tufts = [(dice.between(84, 102), dice.between(22, 36)) for _ in range(8)]
 
     def paint(view, x, z):
-        Solid(view, x, z, 0).box(long, height, 70, leaf)
+        pen = Solid(view, x, z, 0)
+        pen.box(long, height, 70, leaf)
+        for k, (v, r) in enumerate(tufts):
+            cx, _, cz = pen.point(long * (2 * k - 7) // 16, 0, 0)
+            for up, tone in ((0, 92), (10, 116)):
+                Flat(view, cx, cz)(oval(0, height * v // 100 + up, r - up, r * 2 // 3 - up), shade(
+                    leaf, tone))
 
     return paint
 
@@ -996,7 +1020,7 @@ def paint_ground(view: View, plan: Plan, dice: Dice):
     view.haze = 0
     cv2.rectangle(view.image, (0, view.sky), (view.side, view.side), view.ink(slab), -1)
     if dice.chance(30):
-        for side in (-1, 1):
+        for side in (1,) if plan.square else (-1, 1):
             view.ground([(-far, side * front), (far, side * front), (far, side * 9000),
                          (-far, side * 9000)], (96, 116, 72))
     for k in range(-6, 8):  # joints of the paving
@@ -1105,7 +1129,7 @@ def house(dice: Dice, width: int):
             ([(u - 3, v + 88, u + 3, v + 213) for u, v in windows], frame, False)]
         layers += shop_front(width, door, awning, lamps) if shop else \
             front_door(bay[door_at][0], door, frame)
-        view.wall(s, t, layers if z < 4500 else layers[:5])
+        view.wall(s, t, layers if z < 3000 else layers[:5])
 
     return paint
 
@@ -1133,11 +1157,12 @@ def paint_houses(view: View, plan: Plan, dice: Dice):
             width = dice.between(420, 1000)
             gap = dice.pick((0, 0, 0, 0, 150, 300))
             if dice.chance(92):
-                lots.append((s, house(dice, width)))
+                lots.append((s, width, house(dice, width)))
             s += width + gap
         lots.sort(key=lambda lot: -view.spot(lot[0], t)[1])
-        for s, draw_house in lots:
-            draw_house(view, s, t, side)
+        for s, width, draw_house in lots:
+            if view.shows(s, s + width, t, t + 900 * side):
+                draw_house(view, s, t, side)
 
 
 class Thing(NamedTuple):
