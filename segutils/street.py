@@ -2,7 +2,7 @@
 
 A scene is a small town street in centimetres: `s` runs along the street, `t` across it, `y` up.
 A pinhole camera looks at it, every thing is painted back to front, and each stroke goes into
-the picture and, with the thing's number, into a map of who is visible where. Both are four times
+the picture and, with the thing's number, into a map of who is visible where. Both are three times
 as large as the result and are reduced together, so edges are smooth and labels follow them.
 
 The same seed gives the same mask and instances on every machine: whatever decides geometry is an
@@ -28,8 +28,8 @@ from PIL import Image
 
 from segutils.masks import CLASSES, IGNORE, read_mask, write_mask
 
-ZOOM = 4  # sub-pixels along each side of a pixel
-CLEAR = 12  # of the 16 sub-pixels that one thing must fill, or the pixel is void
+ZOOM = 3  # sub-pixels along each side of a pixel
+CLEAR = 7  # of the 9 sub-pixels that one thing must fill, or the pixel is void
 SPECK = 14  # an object with fewer visible pixels (at size 128) is void: too small to name
 NEAR = 90  # cm; nothing closer than this to the camera is painted
 PERSON, CAR = 1, 2
@@ -1315,7 +1315,7 @@ def mirror(view: View, things):
 
 
 def share(who, low, high):
-    """How many of the 16 sub-pixels of each pixel belong to the things low..high.
+    """How many of the 9 sub-pixels of each pixel belong to the things low..high.
 
     Returns the smallest window (two slices) that holds them all, and the counts in it.
     """
@@ -1327,7 +1327,7 @@ def share(who, low, high):
         return window, np.zeros((0, 0), np.uint8)
     part = cv2.resize(part[y * ZOOM:low * ZOOM, x * ZOOM:right * ZOOM], (right - x, low - y),
                       interpolation=cv2.INTER_AREA)
-    return window, (part.astype(np.uint16) + 8 >> 4).astype(np.uint8)
+    return window, ((part.astype(np.uint16) * ZOOM**2 + 127) // 255).astype(np.uint8)
 
 
 def label(view: View, things, size):
