@@ -461,6 +461,19 @@ def links(target, notebook):
                 continue
             if not (target.path.parent / link).exists():
                 yield f"cell {number}: the link {link!r} leads nowhere"
+            elif target.edition != "solution" and not reachable_from_copy(target, link):
+                yield f"cell {number}: the link {link!r} leads nowhere from my_workbook/"
+
+
+def reachable_from_copy(target, link):
+    """Whether a link works in the reader's copy too: lessons and exercises alone are copied."""
+    inner = target.path.parent if target.edition == "lesson" else target.path.parent.parent
+    copies = inner.parent / "my_workbook"
+    place = Path(os.path.normpath(copies / target.path.parent.relative_to(inner) / link))
+    if not place.is_relative_to(copies):
+        return place.exists()
+    copied = place.relative_to(copies)
+    return copied.suffix == ".ipynb" and copied.parent.as_posix() in (".", "exercises")
 
 
 def style(notebook):

@@ -344,6 +344,8 @@ def markdown(text):
         ("[next](09_missing.ipynb)", "leads nowhere"),
         ("![a cat](../data/missing.png)", "leads nowhere"),
         ("[next](exercises/ex00_try.ipynb) [web](https://example.org) [up](#top)", None),
+        ("[solved](solutions/ex00_try.ipynb)", "leads nowhere from my_workbook/"),
+        ("[solved](../notebooks/solutions/ex00_try.ipynb)", None),
         ("`![](x.png)` is how not to write it", None),
     ],
 )
