@@ -382,7 +382,7 @@ print("worst difference to read_image:", np.abs(mended.astype(int) - image).max(
 # %%
 camera = np.array([[0.80, 0.15, 0.05], [0.10, 0.65, 0.05], [0.05, 0.10, 0.45]])
 seen = apply_color_matrix(image, camera)                             # all that we are given
-spots = tuple(np.random.default_rng(0).integers(0, 128, (2, 24)))    # 24 known pixels: rows, columns
+spots = tuple(np.random.default_rng(0).integers(0, 128, (2, 24)))    # rows, columns: 24 pixels
 solution, *_ = np.linalg.lstsq(seen[spots].astype(float), image[spots].astype(float))
 repaired = apply_color_matrix(seen, solution.T)
 print(f"mean error before: {np.abs(seen.astype(int) - image).mean():4.1f} steps of 255")
@@ -729,7 +729,7 @@ def encode_rle(mask):
 def decode_rle(rle):
     """Run lengths back to a binary mask (H, W) uint8."""
     (height, width), counts = rle["size"], rle["counts"]
-    if sum(counts) != height * width or min(counts) < 0:
+    if sum(counts) != height * width:
         raise ValueError(f"the runs cover {sum(counts)} pixels, the size has {height * width}")
     values = np.arange(len(counts)) % 2            # 0, 1, 0, 1, …
     return np.repeat(values, counts).reshape(width, height).T.astype(np.uint8)
