@@ -110,9 +110,10 @@ def test_decode_rgb_is_strict():
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
-def test_decode_rgb_never_snaps_to_the_nearest_colour(level):
-    rgb = np.tile(masks.PALETTE[1], (2, 2, 1))
-    rgb[0, 0, level] += 1
+@pytest.mark.parametrize("step", [-1, 1])
+def test_decode_rgb_never_snaps_to_the_nearest_colour(level, step):
+    rgb = np.tile(masks.PALETTE[255], (2, 2, 1))
+    rgb[0, 0, level] += np.int8(step).view(np.uint8)
     assert "1 colour is not in the table" in refused(masks.decode_rgb, rgb, masks.PALETTE)
 
 
@@ -356,7 +357,7 @@ def test_no_wrong_rle_is_read(examples):
 
 @pytest.mark.parametrize(
     "counts",
-    [[], [34], [36], [-1, 36], [1.5, 33.5], "", "1", "P", "zz~", "\u00e9", b"\xff", [2**40]],
+    [[], [34], [36], [-1, 36], [1.5, 33.5], "", "1", "P", "zz~", "S1P", "\u00e9", b"\xff", [2**40]],
 )
 def test_wrong_runs_are_refused(counts):
     assert refused(masks.decode_rle, {"size": [5, 7], "counts": counts}).startswith("rle: ")
