@@ -114,7 +114,7 @@ class JointTransform:
         if instances is not None:
             result["instances"] = _int64(out["instances"])
         if boxes is not None:
-            result |= _clip_boxes(out["boxes"], out["kept"], result["mask"].shape)
+            result |= _drop_empty(out["boxes"], out["kept"])
         return result
 
     def __repr__(self) -> str:
@@ -226,13 +226,11 @@ def _int64(ids: torch.Tensor | np.ndarray) -> torch.Tensor:
     return ids.to(torch.int64).contiguous()
 
 
-def _clip_boxes(boxes: np.ndarray, kept: np.ndarray, shape: Sequence[int]) -> dict:
-    height, width = shape
-    edge = np.array([width, height, width, height], np.float32)
-    boxes = np.asarray(boxes, np.float32).reshape(-1, 4).clip(0, edge)
+def _drop_empty(boxes: np.ndarray, kept: np.ndarray) -> dict[str, torch.Tensor]:
+    """Leave out what was clipped to nothing; both libraries clip, only one of them drops."""
+    boxes, kept = np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(kept, np.int64)
     full = (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
-    kept = np.asarray(kept, np.int64)[full]
-    return {"boxes": torch.from_numpy(boxes[full]), "kept": torch.from_numpy(kept)}
+    return {"boxes": torch.from_numpy(boxes[full]), "kept": torch.from_numpy(kept[full])}
 
 
 def _joint(backend: str, build: dict, size, options: dict) -> JointTransform:
