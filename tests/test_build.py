@@ -330,6 +330,8 @@ def test_the_repository_and_the_home_folder_are_machine_paths(build, built):
 def test_a_link_of_the_repository_is_no_machine_path(build, built):
     spoil(built, set_output("see data/street/plain, or https://example.org/home"))
     assert faults(build, built) == []
+    spoil(built, set_output('<img src="data:image/png;base64,iVBOR/tmp/x/root/w==">'))
+    assert faults(build, built) == []  # chance, not a path
 
 
 def markdown(text):
