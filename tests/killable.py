@@ -97,7 +97,7 @@ def watch_the_files():
         """A file that is written in two halves, so that there is a middle to die in."""
 
         def __init__(self, path, mode):
-            self.file = open(path, mode)
+            self.file = open(path, mode)  # noqa: SIM115
 
         def __enter__(self):
             return self
@@ -128,7 +128,7 @@ def main(folder, place, number):
 
 
 def serve():
-    import torch._dynamo                        # the optimizer asks for it; once is enough
+    import torch._dynamo  # the optimizer asks for it; once is enough
 
     torch.set_num_threads(1)
     for line in sys.stdin:
