@@ -1268,9 +1268,9 @@ def add_clutter(crowd: Crowd, count: int):
 
 def populate(view: View, plan: Plan, dice: Dice, level: Level) -> list[Thing]:
     crowd = Crowd(view, plan, dice, level)
-    if dice.chance(86):
+    if dice.chance(89):
         add_cars(crowd, dice.between(*level.cars))
-    if dice.chance(88):
+    if dice.chance(93):
         add_people(crowd, dice.between(*level.people))
     add_clutter(crowd, dice.between(*level.clutter))
     return crowd.things
@@ -1537,7 +1537,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="another seed, another data set")
     for split, count in COUNTS.items():
         parser.add_argument(f"--{split}", type=int, default=count, help=f"scenes (default {count})")
-    parser.add_argument("--quality", type=int, default=86, help="of the JPEG images")
+    parser.add_argument("--quality", type=int, default=82, help="of the JPEG images")
     parser.add_argument("--force", action="store_true", help="write into a folder of other files")
     given = parser.parse_args(arguments)
     if given.describe:
