@@ -378,13 +378,7 @@ def oracle_by_size(preds, targets, maps, low, high):
             if instances[at] in chosen:
                 truth += 1
                 right += pred[at] == target[at]
-            elif pred[at] != target[at] and pred[at] != 0:
-                rivals = [b for b in np.ndindex(target.shape) if instances[b] // 1000 == pred[at]]
-                if rivals:
-                    nearest = min(rivals, key=lambda b: (math.dist(at, b), b))
-                    alarms += instances[nearest] in chosen
-        for at in np.ndindex(target.shape):  # false alarms that lie on a chosen object
-            if target[at] != VOID and instances[at] in chosen and pred[at] not in (0, target[at]):
+            if pred[at] not in (0, target[at]):  # a false alarm: whose?
                 rivals = [b for b in np.ndindex(target.shape) if instances[b] // 1000 == pred[at]]
                 if rivals:
                     nearest = min(rivals, key=lambda b: (math.dist(at, b), b))
