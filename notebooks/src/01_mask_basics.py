@@ -15,7 +15,7 @@
 # - handle void, one-hot planes, instances, run lengths and polygons, each built by hand once
 # - name eleven ways to ruin a label in silence, and the assert that catches each
 #
-# **Minutes**: 1 to run on two CPU cores · GPU: not needed. **Builds on**: Python and a little
+# **Minutes**: under 1 to run on two CPU cores · GPU: not needed. **Builds on**: Python and a little
 # NumPy. The sections are short; sections 5 and 10 are good places for a break.
 
 # %%
@@ -946,10 +946,10 @@ scratch.cleanup()
 # %% [markdown]
 # ## Exercises
 #
-# In [exercises/ex01_mask_basics.ipynb](exercises/ex01_mask_basics.ipynb), with checks that answer at
-# once: `ex01.one_hot` and `ex01.from_one_hot` (and back), `ex01.decode_rgb` (a strict table),
-# `ex01.resize_nearest` (no shift), `ex01.rle_encode` (run lengths), and `ex01.palette` (colours that
-# colour-blind readers can tell apart).
+# In [exercises/ex01_mask_basics.ipynb](exercises/ex01_mask_basics.ipynb), with checks that answer
+# at once: `ex01.one_hot` and `ex01.from_one_hot`, `ex01.decode_rgb` (a strict table),
+# `ex01.resize_nearest` (no shift), `ex01.rle_encode` (run lengths), and `ex01.palette` (colours
+# that colour-blind readers can tell apart).
 #
 # Without a check: take a mask of your own, run it through the four asserts of the summary, and look
 # at the overlay. In lesson 02 image and mask are flipped, cropped and turned *together*.
