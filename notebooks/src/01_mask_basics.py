@@ -470,7 +470,7 @@ tiny = np.array([[0, 0, 2, 2],
                  [0, 1, 255, 255],
                  [0, 0, 0, 0]], np.uint8)
 planes = one_hot(tiny, 3)                          # (3, 4, 4)
-print("background", "person   ", "car      ", "sum", sep="   ")
+print("background   person       car          sum")
 for row in range(4):
     print(*planes[:, row].astype(int), planes[:, row].sum(axis=0), sep="    ")
 assert np.array_equal(planes, masks.one_hot(tiny, 3)), "ours equals the package's"
