@@ -101,7 +101,8 @@ def validate(model: nn.Module, loader: Iterable, loss: Callable | None = None, c
              ) -> tuple[ConfusionMatrix, float]:
     """What `evaluate` gives, and the mean of `loss` over the pictures (NaN without a loss)."""
     device = device or next(model.parameters()).device
-    was_training = model.training
+    was_training, sampler = model.training, sampler_of(loader)
+    next_epoch = getattr(sampler, "epoch", None)
     model.eval()
     matrix, total, count = None, torch.zeros((), device=device), 0
     try:
@@ -118,6 +119,8 @@ def validate(model: nn.Module, loader: Iterable, loss: Callable | None = None, c
             matrix.update(logits.argmax(dim=1), target)
     finally:
         model.train(was_training)
+        if next_epoch is not None:                   # whoever trains with it finds it as it was
+            sampler.set_epoch(next_epoch)
     if matrix is None:
         raise ValueError("the validation loader is empty; give it at least one batch")
     if team is not None:
@@ -380,11 +383,12 @@ class Run:
 
     def _try_step(self, batches: list) -> None:
         self.model.train()
-        torch.manual_seed(self.team.seed(self.asked["seed"], self.step))   # for dropout
-        self.optimizer.zero_grad(set_to_none=True)
+        seed_device(self.device, self.team.seed(self.asked["seed"], self.step))   # for dropout
         pictures, value = sum(len(batch[0]) for batch in batches), 0.0
-        for image, target in parts_of(batches, self.plan["part"]):
+        for number, (image, target) in enumerate(parts_of(batches, self.plan["part"])):
             part = self._loss(image, target) * (len(image) / pictures)
+            if number == 0:                          # not earlier: memory would go and come back
+                self.optimizer.zero_grad(set_to_none=True)
             value = value + part.detach()
             if not lag(self.device) and not math.isfinite(value):
                 self._stop_not_finite(self.step, value.item())  # before it reaches the weights
@@ -705,6 +709,13 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done what it was told, before a clock is read."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()
+
+
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed the device's random numbers alone: `torch.manual_seed` is slow at every step."""
+    torch.default_generator.manual_seed(seed % 2**63)
+    if device.type != "cpu":
+        getattr(torch, device.type).manual_seed(seed % 2**63)
 
 
 def lag(device: torch.device) -> int:

@@ -162,6 +162,15 @@ def test_evaluate_against_a_loop_of_numpy():
     assert not model.training
 
 
+def test_evaluating_on_the_training_loader_does_not_turn_its_epochs_back():
+    data, other = loader(), loader()
+    first, _, third = [[image for image, _ in other] for _ in range(3)]
+    assert all(torch.equal(a, b[0]) for a, b in zip(first, data, strict=True))
+    list(data)
+    evaluate(network(), data)
+    assert all(torch.equal(a, b[0]) for a, b in zip(third, data, strict=True))
+
+
 def test_evaluate_says_when_there_is_nothing():
     with pytest.raises(ValueError, match="empty"):
         evaluate(network(), [])
