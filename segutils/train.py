@@ -517,7 +517,7 @@ class Run:
             self._stop_not_finite(self.step - 1, math.nan)
         best = self.history.best()
         try:
-            if best and best is self.history.rows[-1] and best["step"] == self.step:
+            if best and best["step"] == self.step:       # and not where Ctrl-C came later
                 self._save_weights("best", best)
             self._save_state()
             self.history.to_csv(self.out / "history.csv")

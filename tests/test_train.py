@@ -158,6 +158,7 @@ def test_evaluate_against_a_loop_of_numpy():
                 expected[t, p] += 1
     assert matrix.matrix.tolist() == expected.tolist()
     assert matrix.matrix.sum() == 10 * 63
+    list(data)                                             # another pass: the next epoch
     assert evaluate(model, data).matrix.tolist() == expected.tolist()   # the same pictures again
     assert not model.training
 
@@ -449,6 +450,15 @@ def test_ctrl_c_saves_and_the_run_goes_on_from_there(tmp_path, at):
     for row, same in zip(history.rows, expected.rows, strict=True):
         assert {k: v for k, v in row.items() if k != "seconds"} == {
             k: v for k, v in same.items() if k != "seconds"}
+
+
+def test_ctrl_c_leaves_the_best_weights_as_they_were(tmp_path):
+    at_row = network()
+    quick(at_row, epochs=1, schedule="constant")
+    quick(loss=StopAt(7), epochs=2, schedule="constant", out=tmp_path)
+    best = network(1)
+    assert checkpoint.load_weights(best, tmp_path / "best.safetensors")["step"] == "5"
+    assert_equal(best, at_row)
 
 
 def test_ctrl_c_in_a_validation(tmp_path):
