@@ -125,15 +125,16 @@ class Level(NamedTuple):
     people: tuple
     cars: tuple
     clutter: tuple
-    smallest: int  # height in pixels at size 128 below which no person or car is placed
+    smallest: dict  # kind: pixels (at size 128) that 170 cm must take where it is placed
     cover: int  # percent of scenes with something close to the camera that hides others
     noise: int  # percent
 
 
 LEVELS = {
-    "plain": Level({"day": 60, "overcast": 25, "dusk": 15}, (1, 4), (1, 2), (1, 3), 20, 10, 60),
+    "plain": Level({"day": 60, "overcast": 25, "dusk": 15}, (2, 6), (1, 2), (1, 3),
+                   {PERSON: 32, CAR: 20, 0: 20}, 10, 60),
     "full": Level({"day": 30, "overcast": 16, "dusk": 15, "night": 15, "fog": 11, "rain": 13},
-                  (1, 9), (1, 6), (3, 9), 9, 40, 100),
+                  (1, 9), (1, 6), (3, 9), {PERSON: 9, CAR: 9, 0: 9}, 40, 100),
 }
 
 
@@ -1178,7 +1179,8 @@ class Crowd:
     def __init__(self, view: View, plan: Plan, dice: Dice, level: Level):
         self.view, self.plan, self.dice, self.level = view, plan, dice, level
         self.things, self.taken = [], []
-        self.reach = view.focal * 170 * 128 // (level.smallest * view.side)
+        self.reach = {kind: view.focal * 170 * 128 // (pixels * view.side)
+                      for kind, pixels in level.smallest.items()}
 
     def free(self, s, t, half_s, half_t):
         return all(abs(s - a) > half_s + b or abs(t - c) > half_t + d
@@ -1192,7 +1194,7 @@ class Crowd:
             s = self.dice.between(150, 2600 if along else 1300)
             s = s * self.dice.between(10, 100) // 100 if along else s * self.dice.pick((-1, 1))
             x, z = self.view.spot(s, t)
-            if nearest <= z <= self.reach and self.view.inside(x, z, 4) and \
+            if nearest <= z <= self.reach[kind] and self.view.inside(x, z, 4) and \
                     self.free(s, t, half_s, half_t):
                 self.put(kind, paint, s, t, half_s, half_t)
                 return s, t
