@@ -247,6 +247,8 @@ def tidy(notebook):
     for cell in notebook.cells:
         kept = {k: cell.metadata[k] for k in ("tags", "nbgrader") if k in cell.metadata}
         cell.metadata = nbformat.from_dict(kept)
+        if UNCOMPARED & set(cell.metadata.get("tags", ())):  # a bar's "0%" is of no use when stored
+            cell.outputs = [o for o in cell.outputs if WIDGET_VIEW not in o.get("data", {})]
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop(WIDGET_VIEW, None)  # a random id, of no use when stored
             if output.output_type == "error":

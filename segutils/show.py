@@ -152,8 +152,8 @@ def grid(pictures: Sequence[np.ndarray], titles: Sequence[str] = (), columns: in
     """
     columns = min(columns, len(pictures))
     rows = ceil(len(pictures) / columns)
-    height = side * pictures[0].shape[0] / pictures[0].shape[1] + (0.3 if titles else 0.05)
-    extra = 0.3 * bool(caption) + 0.35 * bool(legend)
+    height = side * pictures[0].shape[0] / pictures[0].shape[1] + 0.05
+    extra = 0.3 * ceil(len(titles) / columns) + 0.3 * bool(caption) + 0.35 * bool(legend)
     fig, axes = plt.subplots(rows, columns, squeeze=False,
                              figsize=(side * columns, height * rows + extra))
     for k, ax in enumerate(axes.flat):
@@ -209,8 +209,8 @@ def learning_curves(rows: Sequence[dict], fig: Figure | None = None, caption: st
             right.plot(steps, [row[key] for row in rows], ".-", linewidth=1, label=key[4:])
     right.plot(steps, [row["miou"] for row in rows], "k.-", label="mean")
     right.set(xlabel="step", ylabel="validation IoU", ylim=(0, 1))
-    for ax in (left, right):
-        ax.legend(fontsize=9)
+    left.legend(fontsize=9)
+    right.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     below(fig, caption)
     return fig
 

@@ -225,6 +225,10 @@ def test_widget_state_is_not_stored(build, tmp_path):
     sources(tmp_path, _00_try=code)
     assert build.main([], tmp_path) == 0
     assert "widget" not in (tmp_path / "00_try.ipynb").read_text()
+    assert "0%|" in (tmp_path / "00_try.ipynb").read_text()  # nbval compares it
+    sources(tmp_path, _00_try=code.replace("# %%", '# %% tags=["nbval-ignore-output"]'))
+    assert build.main([], tmp_path) == 0
+    assert "0%|" not in (tmp_path / "00_try.ipynb").read_text()
 
 
 def test_prose_keeps_the_outputs(build, built, capsys):
