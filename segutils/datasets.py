@@ -233,16 +233,18 @@ def _pair(images: dict[str, Path], masks: dict[str, Path], strict: bool) -> list
     """Stems on both sides, sorted; those on one side are raised, or warned of, in one line."""
     paired = sorted(images.keys() & masks.keys())
     parts = []
-    for side, other, what in (
-        (images, masks, "images without a mask"),
-        (masks, images, "masks without an image"),
+    for side, other, kind, lacks in (
+        (images, masks, "image", "a mask"),
+        (masks, images, "mask", "an image"),
     ):
         alone = sorted(side.keys() - other.keys())
         if alone:
             names = ", ".join(side[stem].name for stem in alone[:3])
-            parts.append(f"{len(alone)} {what} ({names}{', ...' if len(alone) > 3 else ''})")
+            more = ", ..." if len(alone) > 3 else ""
+            s = "" if len(alone) == 1 else "s"
+            parts.append(f"{len(alone)} {kind}{s} without {lacks} ({names}{more})")
     if parts:
-        line = f"{len(paired)} pairs, but {' and '.join(parts)}"
+        line = f"{len(paired)} pair{'' if len(paired) == 1 else 's'}, but {' and '.join(parts)}"
         if not paired or strict:
             raise ValueError(
                 f"{line}: add or rename the files, or give mask_suffix= or unpaired='skip'"

@@ -72,7 +72,7 @@ def test_what_lacks_a_partner_is_said_in_one_line(pairs):
     write_mask(pairs / "masks" / "stray.png", np.zeros((4, 4), np.uint8))
     line = (
         r"12 pairs, but 5 images without a mask \(lone0.jpg, lone1.jpg, lone2.jpg, ...\) "
-        r"and 1 masks without an image \(stray.png\)"
+        r"and 1 mask without an image \(stray.png\)"
     )
     with pytest.raises(ValueError, match=line) as error:
         open_pairs(pairs)
