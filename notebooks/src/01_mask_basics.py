@@ -13,7 +13,7 @@
 # - mend a picture whose colours come out wrong, with a 3×3 matrix
 # - draw overlays that do not lie, with OpenCV and with matplotlib
 # - handle void, one-hot planes, instances, run lengths and polygons, each built by hand once
-# - name eleven ways to ruin a label in silence, and the assert that catches each
+# - name eleven ways to ruin a label in silence, and what catches each
 #
 # **Minutes**: under 1 to run on two CPU cores · GPU: not needed. **Builds on**: Python and a little
 # NumPy. The sections are short; sections 5 and 10 are good places for a break.
@@ -70,11 +70,11 @@ for k, pixels in zip(*np.unique(mask, return_counts=True), strict=True):
 assert set(np.unique(mask)) <= {0, 1, 2, 255}, "an id that is no class of ours"
 
 # %% [markdown]
-# Cars in twos, nothing in zeros, and a thin line of 255 in between, where a pixel is part car and
-# part street.
+# The car in twos, the street in zeros, and a thin line of 255 in between, where a pixel is part car
+# and part street.
 #
-# **Before you run it**: these ids are a picture of 8-bit numbers. Shown in grey, from 0 as black to
-# 255 as white, what will you see of the people and the cars? Write your guess down.
+# **Before you run it**: we now show these ids as shades of grey, 0 as black and 255 as white. What
+# will you see of the people and the cars? Write your guess down.
 
 # %%
 gray = np.repeat(mask[..., None], 3, axis=2)                # every id as a shade of grey
@@ -130,8 +130,8 @@ for name, got in readings.items():
 
 # %% [markdown]
 # One of four. The others turn each id into its colour first, and then the colour into a brightness:
-# orange becomes 162, blue becomes 87. No error, no warning, the right shape and the right
-# dtype. Even `IMREAD_UNCHANGED`, which sounds safe, gives colours.
+# orange becomes 162, blue becomes 87, the void's light grey 224. No error, no warning, the right
+# shape and the right dtype. Even `IMREAD_UNCHANGED`, which sounds safe, gives colours.
 
 # %%
 wrong = readings["PIL convert('L')"]
@@ -238,9 +238,9 @@ print(refusal(masks.read_mask, folder / "mask.jpg"))
 # %% [markdown]
 # ## 5 Drawing a mask: the overlay
 #
-# The best check of a mask is a look at it on top of its picture. Two steps: look every id up in
-# the palette, then blend. OpenCV does both fast, with `LUT` (look-up table) and `addWeighted`.
-# Background stays unpainted, so that you see the street.
+# The best check of a mask is a look at it on top of its picture: an **overlay**. Two steps: look
+# every id up in the palette, then blend. OpenCV does both fast, with `LUT` (look-up table) and
+# `addWeighted`. Background stays unpainted, so that you see the street.
 
 # %% tags=["defines"]
 import cv2
@@ -281,7 +281,8 @@ plt.show()
 
 # %% [markdown]
 # matplotlib can do it too: a second `imshow` on top of the first, half transparent. Here lies the
-# next trap. We give it a colour map of our three colours, and hide void.
+# next trap. We give it a colour map of our three colours, and hide void. (Background is black in
+# this map, and so the street gets darker.)
 #
 # Two pictures: the whole scene, and its right part, in which there is no car.
 #
@@ -294,18 +295,19 @@ for ax, part in zip(axes, (mask, mask[:, 72:]), strict=True):
     ax.imshow(image[:, -part.shape[1]:])
     layer = ax.imshow(np.ma.masked_equal(part, 255), cmap=three, alpha=0.5)
     ax.axis("off")
-show.below(fig, "The same people, in two colours.", show.class_legend(void=False))
+show.below(fig, "The same people, orange and blue.", show.class_legend(void=False))
 plt.show()
 
 # %% [markdown]
 # `imshow` stretches the colour map from the least to the greatest value it finds. With no car in
 # the picture the greatest id is 1, so persons get the last colour: the car's. Whoever looks at the
-# second picture sees a car that nobody labelled.
+# second picture takes people for cars, and nobody labelled them so.
 #
 # The cure: fix both ends, `vmin` and `vmax`, so that a colour means one id in every picture. We
 # ask the right-hand layer what it drew.
 
 # %%
+assert 1 in part and 2 not in part, "this part should hold people and no car"
 autoscaled = layer.to_rgba(part, bytes=True)[..., :3]
 layer.set_clim(0, 2)                       # the same as imshow(..., vmin=0, vmax=2)
 fixed = layer.to_rgba(part, bytes=True)[..., :3]
@@ -334,9 +336,9 @@ plt.show()
 print(f"pixels that are off by more than 20 steps: {(difference > 20).mean():.0%}")
 
 # %% [markdown]
-# The sky turns to sand and the red car to blue, while road and walls look right, since grey has
-# equal parts of all three. That makes it easy to miss. A network trained on RGB and fed BGR does
-# not stop with an error; it gets quietly worse.
+# The sky turns to sand, and whatever was red or orange to blue. The road looks right, since grey
+# has equal parts of all three; on a grey day the whole mistake is easy to miss. A network trained
+# on RGB and fed BGR does not stop with an error; it gets quietly worse.
 #
 # A change of colours is a **3×3 matrix** applied to each pixel. Row i says how much of the old red,
 # green and blue goes into the new channel i. Swapping two channels is the plainest one:
@@ -412,11 +414,12 @@ print(f"mean error with grey spots: {np.abs(from_grays.astype(int) - image).mean
 #
 # ## 7 From ids to a tensor: `ToTensor` is for pictures
 #
-# PyTorch wants tensors. For pictures torchvision has `to_tensor` (as a class: `ToTensor`), which
-# gives float32 in 0..1. It is tempting to use it for the mask as well, and then to ask for whole
-# numbers, since class ids are whole numbers.
+# PyTorch computes with **tensors**, its own arrays. For pictures torchvision has `to_tensor` (as a
+# class: `ToTensor`), which gives float32 in 0..1. It is tempting to use it for the mask as well,
+# and then to ask for whole numbers, since class ids are whole numbers.
 #
-# **Before you run it**: which ids will `target` hold, and where?
+# **Before you run it**: `target` is what the network will be asked to learn. Which ids will it
+# hold, and where?
 
 # %%
 tensor = F.to_tensor(Image.open(street / "masks" / f"{stem}.png"))   # (1, H, W) float32
@@ -438,9 +441,9 @@ assert np.array_equal(torch.from_numpy(mask).long(), mask), "a target holds the 
 #
 # ## 8 One-hot: a plane for each class
 #
-# Some losses and metrics want yes or no for each class instead of one id: C planes, where plane k
-# is true at the pixels of class k. That is **one-hot** coding, and each pixel is "hot" in at most
-# one plane. Void is in none.
+# Some losses and metrics (lesson 04) want yes or no for each class instead of one id: C planes,
+# where plane k is true at the pixels of class k. That is **one-hot** coding, and each pixel is
+# "hot" in at most one plane. Void is in none.
 
 # %% tags=["defines"]
 def one_hot(mask, classes, ignore_index=255):
@@ -501,7 +504,7 @@ plt.show()
 #
 # What if we forget? Take a scene with people far away, and say that a perfect model gives the true
 # class of *every* pixel, borders included. (We build its answer from the instance map, which has no
-# void.) Then we score it three ways.
+# void.) Then we score it three ways, by the IoU of each class and their mean.
 
 # %%
 full = DATA / "street" / "full"
@@ -516,7 +519,7 @@ for name, target, counted in [("void left out", far_mask, ~void),
     print(f"{name:19}  mean IoU {np.mean(each):.2f}  each {np.round(each, 2)}")
 assert np.array_equal(perfect[~void], far_mask[~void]), "leave void out, and all is right"
 show.grid([masks.read_image(full / "images" / "0058.jpg"), show.error_map(perfect, as_background)],
-          ["the image", "void as background"], legend=show.error_legend()[1:4], side=3,
+          ["the image", "void as background"], legend=show.error_legend()[1:4:2], side=3,
           caption="Nothing here is wrong but the way of counting.")
 plt.show()
 
@@ -577,8 +580,8 @@ readings = {
 }
 for name, got in readings.items():
     classes_agree = (got.astype(int) // 1000 == crowd_mask)[known].mean()
-    print(f"{name:18} {len(np.unique(got[got > 0])):2} objects, "
-          f"{classes_agree:4.0%} of their pixels of the right class")
+    print(f"{name:18} objects: {len(np.unique(got[got > 0])):2}   "
+          f"pixels of the right class: {classes_agree:4.0%}")
 
 # %% [markdown]
 # Divided by 256 (all persons become one object, and all cars another), clipped at 255 (everything
@@ -628,7 +631,7 @@ assert set(np.unique(picked)) <= set(np.unique(cars)), "a resize must not invent
 # and its centre is the centre of old 1.
 #
 # **Before you run it**: which two of `0 1 2 3 4 5` should be picked? And of twelve, which four?
-# Then see what OpenCV's `INTER_NEAREST` picks.
+# Then see what OpenCV's `INTER_NEAREST` picks of the twelve.
 
 # %% tags=["defines"]
 def resize_mask(mask, size):
@@ -656,9 +659,10 @@ for size in [(40, 40), (200, 300), (127, 129)]:
     assert np.array_equal(ours, masks.resize_mask(mask, size)), "and so does the package"
 
 # %% [markdown]
-# OpenCV's plain nearest reads the top left of each new pixel: the mask moves by up to half a new
-# pixel, while the *image* (bilinear) stays where it was. The two now disagree by a hair, all over
-# the data set, always to the same side.
+# Of six, 1 and 4 should be picked; of twelve, 1, 4, 7 and 10. OpenCV's plain nearest reads the top
+# left of each new pixel instead: the mask moves by up to half a new pixel, while the *image*
+# (bilinear) stays where it was. The two now disagree by a hair, all over the data set, always to
+# the same side.
 #
 # A test without any reference: flipping and resizing must not care about the order.
 
@@ -708,9 +712,10 @@ assert np.abs(upright.astype(int) - image).mean() < 5, "the picture stands as it
 #
 # ## 13 Run lengths: a mask in a line of text
 #
-# COCO's annotation files store masks as **run lengths** (RLE): how many pixels of 0, how many of 1,
-# how many of 0, … Two conventions you cannot guess: the runs go *down the columns*, and the first
-# run always counts zeros, even if there are none.
+# COCO, a large public data set of labelled photographs, stores masks in its files as **run
+# lengths** (RLE): how many pixels of 0, how many of 1, how many of 0, … Two conventions you cannot
+# guess: the runs go *down the columns*, and the first run always counts zeros, even if there are
+# none.
 
 # %% tags=["defines"]
 def encode_rle(mask):
@@ -806,8 +811,8 @@ plt.show()
 assert np.array_equal(from_polygons(rings, 5, 6), shape), "there and back, exactly"
 
 # %% [markdown]
-# COCO's own rasteriser joins the rings instead of counting crossings, and rounds sloping edges in
-# its own way.
+# A program that turns outlines into pixels is a **rasteriser**. COCO's own joins the rings instead
+# of counting crossings, and rounds sloping edges in its own way.
 #
 # **Before you run it**: will the hole survive it? And the cars of section 10, with people and void
 # lines in front of them?
@@ -820,11 +825,13 @@ for name, one in {"with a hole": shape, "all cars": crowd_cars}.items():
     assert np.array_equal(ours, one) and np.array_equal(ours, masks.from_polygons(rings, *size))
     print(f"{name:12} pixels wrong: ours {(ours != one).sum()}, COCO's {(theirs != one).sum()}")
 show.grid([overlay(crowd, 2 * crowd_cars), show.error_map(theirs, crowd_cars)],
-          ["all cars", "through COCO's rasteriser"], legend=show.error_legend()[1:4], side=3,
+          ["all cars", "through COCO's rasteriser"], legend=show.error_legend()[1:4:2], side=3,
           caption="False alarms: these pixels were no car, and are now.")
 plt.show()
 
 # %% [markdown]
+# The hole is gone. In the street, seams of void and a part of a person count as car now.
+#
 # If a data set offers polygons and RLE, take RLE: it is the mask. If it has polygons only, use the
 # rasteriser its authors used, and expect borders to be soft by a pixel.
 #
@@ -933,9 +940,9 @@ scratch.cleanup()
 # | the mask looks all black | ids are small numbers; paint them | 1 |
 # | ids such as 87 or 162 | a palette file read as grey | 2 |
 # | "colours are not in the table" | a smoothed or lossy export | 3, 4 |
-# | dozens of ids near borders | JPEG, or bilinear resizing | 4, 11 |
+# | ids of no class, near borders | JPEG, or bilinear resizing | 4, 11 |
 # | colours change from picture to picture | autoscaled `imshow` | 5 |
-# | the sky is brown | BGR shown as RGB | 6 |
+# | the sky is brown or like sand | BGR shown as RGB | 6 |
 # | only ids 0 and 1, in thin lines | `ToTensor` on the mask | 7 |
 # | a perfect model scores 0.9 | void is counted | 9 |
 # | all objects count as one | 16-bit ids read as 8 bits | 10 |
@@ -951,8 +958,8 @@ scratch.cleanup()
 # `ex01.resize_nearest` (no shift), `ex01.rle_encode` (run lengths), and `ex01.palette` (colours
 # that colour-blind readers can tell apart).
 #
-# Without a check: take a mask of your own, run it through the four asserts of the summary, and look
-# at the overlay. In lesson 02 image and mask are flipped, cropped and turned *together*.
+# Without a check: take a mask of your own through the four steps of the summary. In lesson 02 image
+# and mask are flipped, cropped and turned *together*.
 #
 # ## Sources
 #
