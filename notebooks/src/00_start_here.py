@@ -1,18 +1,10 @@
-# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3 (ipykernel)
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 00 · Start here
 #
 # Image segmentation gives **every pixel of a picture a class**: this pixel is a person, that one
 # a car, the rest is background. In the next minutes you will look at such data, train a
 # network that does the job, and see where it goes wrong. Every other lesson of the course takes
-# one part of what happens here and takes it apart.
+# one part of what happens here and looks into it.
 #
 # After this lesson you can
 #
@@ -54,7 +46,7 @@ show.use_style()
 # ## 2 Look at the data
 #
 # The course comes with its own pictures: small streets, drawn by a program and saved the way real
-# data is saved, an image file and a mask file for each. A *training* set to learn from, a
+# data is saved, an image file and a mask file for each. There is a *training* set to learn from, a
 # *validation* set to watch progress on, and a *test* set that is looked at once, at the end.
 
 # %%
@@ -69,7 +61,8 @@ plt.show()
 
 # %% [markdown]
 # Each picture has a **mask**: an array of the same height and width, with one whole number for
-# each pixel. 0 is background, 1 is person, 2 is car. A fourth number, 255, is called *void*:
+# each pixel: the id of its class. 0 is background, 1 is person, 2 is car. A fourth number, 255, is
+# called *void*:
 # it marks the thin seam along an object where one pixel holds a bit of both, and it is left out
 # of training and of every score.
 
@@ -87,8 +80,9 @@ show.grid([image, show.overlay(image, mask), show.overlay(image, mask, alpha=1)]
 plt.show()
 
 # %% [markdown]
-# An overlay is the first check of any segmentation data: **if the colours do not sit on the
-# things, nothing that follows can be right.** Look at a dozen whenever you meet a new data set.
+# An **overlay** is the image with its mask laid over it, half transparent. It is the first check of
+# any segmentation data: **if the colours do not sit on the things, nothing that follows can be
+# right.** Look at a dozen whenever you meet a new data set.
 
 # %%
 pairs = [train[i] for i in range(40, 52)]
@@ -116,8 +110,9 @@ for name, count in zip(CLASSES, counts, strict=False):
 # ## 3 Train a U-Net
 #
 # A U-Net looks at a picture at several sizes, from fine to coarse and back, and ends with three
-# numbers for each pixel: one score a class, called *logits*. The class with the greatest score is
-# the prediction. Ours is small, so that a laptop can train it while you watch.
+# numbers for each pixel, one score for each class; these scores are called *logits*. The class with
+# the greatest score is the prediction. What the network has learnt is held by its *weights*,
+# numbers that training changes. Ours is small, so that a laptop can train it while you watch.
 
 # %%
 from segutils.unet import UNet
@@ -139,8 +134,9 @@ print(tuple(images.shape), tuple(targets.shape))   # (B, 3, H, W) and (B, H, W)
 # %% [markdown]
 # Now the training: 300 steps. In each the network sees eight pictures, a *loss* says how wrong
 # it was, and every weight moves a little in the direction that would have made the loss smaller.
-# The loss is cross-entropy plus Dice (lesson 04). People cover few pixels, so in the
-# cross-entropy each of theirs counts six times; else the network would ignore them for a long time.
+# The loss is cross-entropy plus Dice (lesson 04). People and cars cover few pixels, so in the
+# cross-entropy a person's pixel counts six times and a car's twice; else the network would ignore
+# people for a long time. After every 60 steps the validation set is scored and the curves grow.
 #
 # **Before you run it:** which class will be learnt first, person or car?
 
@@ -166,9 +162,13 @@ assert history.losses[-1] < history.losses[0]
 # %% [markdown]
 # ## 4 Look at pictures that it never saw
 #
-# These four come from the test set. Beside image, truth and prediction stands an **error map**,
-# which says of each wrong pixel how it is wrong: *missed* (an object called background), *false
-# alarm* (background called an object) or *wrong class*.
+# The curves have answered the question. Cars are large and have most pixels to learn from; people
+# are thin, come in many colours, and take longer.
+#
+# But curves are only numbers, so look at pictures. These four come from the test set. Beside image,
+# truth and prediction stands an **error map**, which says of each wrong pixel how it is wrong:
+# *missed* (an object called background), *false alarm* (background called an object) or *wrong
+# class*.
 
 # %%
 from segutils.augment import denormalise
@@ -194,9 +194,11 @@ show.grid(rows, ["image", "truth", "prediction", "error map"], columns=4, side=2
 plt.show()
 
 # %% [markdown]
-# Look at the error maps before you look at any score. Thin lines along the outlines are the
-# last thing that a network learns. A whole object in one colour is another matter: there it has
-# not understood something, often something small, dark or half hidden.
+# Look at the error maps before you look at any score. Rims along the outlines are what a network
+# learns last. A whole object in one colour is another matter: there it has not understood
+# something, often something small, dark or half hidden. And a blot where no object is? The streets
+# hold skips, letter boxes and posts in the colours of cars and people, and all of them are
+# background.
 
 # %% [markdown]
 # ## 5 Does the result make sense?
@@ -225,9 +227,11 @@ print("lazy: accuracy above 0.85:", bool(lazy.accuracy() > 0.85))
 print("lazy: IoU of person and car:", [round(float(x), 2) for x in lazy.iou()[1:]])
 
 # %% [markdown]
-# The lazy program has nearly every pixel right and knows nothing. That is the kind of detail in
-# which segmentation work goes wrong: not in the network, but in the data and in the score. Each
-# lesson from here on shows such traps, measures what they cost, and turns the cure into a test.
+# The lazy program has most pixels right and knows nothing. Among the two classes person is the
+# harder one: a thin shape is nearly all outline, and a rim of one pixel costs it far more than a
+# car. Such details are where segmentation work goes wrong: not in the network, but in the data and
+# in the score. Each lesson from here on shows such traps, measures what they cost, and turns the
+# cure into a test.
 
 # %% [markdown]
 # ## 6 The course
