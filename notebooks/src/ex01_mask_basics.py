@@ -10,7 +10,7 @@
 #
 # Nothing you write can hurt the notebook: a loop without an end is stopped after 20 seconds. Use
 # NumPy or torch, loops or vectors, as you like. When you are stuck, run `hint("ex01.one_hot")`, and
-# run it again for more: the last hint shows the target itself.
+# run it again for more: the last hint shows what is wanted, on an example.
 #
 # | exercise | level | points | minutes (an estimate) |
 # |---|---|---|---|
@@ -43,14 +43,16 @@ show.grid([scene.image, colorize(scene.mask)], titles=["image", "mask"], columns
 plt.show()
 
 # %% [markdown]
-# *The same street twice. The light gray seams are void: pixels that belong to nobody for certain.*
+# *The same street twice. The light grey seams are void: nobody can say which class such a pixel
+# is.*
 
 # %% [markdown]
 # ## 1. One plane a class
 # *warm-up, 2 points, about 8 minutes (an estimate)*
 #
-# Losses compare a mask with a model's output plane by plane, so ids have to become planes: plane
-# `c` is 1 where the id is `c`, and 0 elsewhere. Void pixels are in **no** plane.
+# Some losses (lesson 04) compare a mask with a model's output plane by plane, one plane for each
+# class. So ids have to become planes: plane `c` is 1 where the id is `c`, and 0 elsewhere. Void
+# pixels are in **no** plane.
 #
 # For `[[0, 2, 255]]` and 3 classes, the planes are `[[1, 0, 0]]`, `[[0, 0, 0]]` and `[[0, 1, 0]]`.
 
@@ -139,8 +141,9 @@ check("ex01.decode_rgb", decode_rgb)
 # Each new pixel takes the id of the old pixel that its **centre** lies in. Pixel 0 of a row reaches
 # from 0 to 1, so its centre is at 0.5.
 #
-# OpenCV's plain `INTER_NEAREST` uses the corner instead, and everything moves by up to half a
-# pixel. No centre falls exactly between two old pixels here, so there is one right answer.
+# OpenCV's plain `INTER_NEAREST` uses the corner instead, and the mask moves against its image. In
+# the cases that `check` tries no centre falls exactly between two old pixels, so there is one right
+# answer.
 
 
 # %%
@@ -164,9 +167,9 @@ check("ex01.resize_nearest", resize_nearest)
 # ## 5. Run lengths by hand
 # *stretch, 4 points, about 20 minutes (an estimate)*
 #
-# COCO stores a binary mask as the lengths of its runs. Read the mask **down its columns**, one
-# column after the other, and count: how many zeros first, then how many ones, then zeros again,
-# and so on. The first count is always one of zeros, even if there are none.
+# The COCO data set stores a binary mask as the lengths of its runs. Read the mask **down its
+# columns**, one column after the other, and count: how many zeros first, then how many ones, then
+# zeros again, and so on. The first count is always one of zeros, even if there are none.
 #
 # ```text
 # 0 1 1
@@ -201,8 +204,8 @@ check("ex01.rle_encode", rle_encode)
 # About one man in twelve and one woman in two hundred see red and green differently than others
 # do. Choose six colours, black for background first, that stay apart for everyone. `check`
 # simulates full colour vision and three kinds of colour blindness (Machado, Oliveira and Fernandes
-# 2009), and measures how far apart each two colours are (CIE 1976): at least 15 is needed, and
-# about 2 can just be seen. There are very many right answers.
+# 2009), and measures how far apart any two of your colours are (CIE 1976). A difference of about 2
+# can just be seen; at least 15 is needed here. There are very many right answers.
 #
 # Here is a rainbow, which looks fine until it does not:
 
@@ -223,7 +226,8 @@ plt.xticks([])
 plt.show()
 
 # %% [markdown]
-# *Each row is the rainbow as one kind of eye sees it. Without red cones, yellow and green are one.*
+# *Each row is the rainbow as one kind of eye sees it. Without red cones, yellow and green look
+# alike.*
 
 # %%
 colors = ...  # six of (r, g, b), each 0…255; the first is (0, 0, 0)

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Exercises 02: synchronized augmentation
 #
-# Six exercises on lesson 02. As before: write what is missing, run the cell, read what `check`
-# found, and ask `hint("ex02.flip_crop")` when you are stuck.
+# Six exercises on lesson 02. Write what is missing where you read `...  # your code here` or `...`,
+# run the cell, and read what `check` found. When you are stuck, run `hint("ex02.flip_crop")`, and
+# run it again for more.
 #
 # | exercise | level | points | minutes (an estimate) |
 # |---|---|---|---|
@@ -34,21 +35,22 @@ print(list(images)[:3], list(masks)[:3])
 # *warm-up, 2 points, about 10 minutes (an estimate)*
 #
 # Six loaders, A to F, each called as `load(images, masks, i, seed)`, return an augmented image and
-# its mask. Some of them are broken: image and mask no longer show the same. Such a loader raises
+# its mask. Some of them are broken: image and mask no longer belong together. Such a loader raises
 # no error, and a model that is trained on it only learns less.
 #
-# Look first. Vary `seed` and the pictures; one look is not enough.
+# Look first. Change `seed` and the two pictures, and look again: one look is not enough.
 
 # %%
 seed = 1
 seen = []
 for name, load in loaders().items():
-    for i in (0, 4):
+    for i in (0, 7):
         image, mask = load(images, masks, i, seed)
         image, mask = np.ascontiguousarray(image), np.ascontiguousarray(mask)
         seen.append((f"{name}, picture {i}", show.overlay(image, mask)))
 
-show.grid([picture for _, picture in seen], titles=[title for title, _ in seen], columns=4)
+show.grid([picture for _, picture in seen], titles=[title for title, _ in seen], columns=4,
+          legend=show.class_legend())
 plt.show()
 
 # %% [markdown]
@@ -67,9 +69,10 @@ check("ex02.broken_loaders", broken)
 # ## 2. How many augmentations are there really?
 # *warm-up, 1 point, about 5 minutes (an estimate)*
 #
-# 24 pictures are loaded in batches of 4 by 3 workers, which take the batches in turn. Each picture
-# is augmented by fresh random numbers of its worker. But every worker starts as a copy of the
-# **same** random state, and all workers are started anew for each of 5 epochs.
+# 24 pictures are loaded in batches of 4 by 3 workers (processes that load), which take the batches
+# in turn. Each picture is augmented by the next random numbers of its worker. But every worker
+# starts as a copy of the **same** random state, and all workers are started anew for each of 5
+# epochs.
 #
 # 24 × 5 = 120 pictures are loaded. How many *different* augmentations are among them?
 
@@ -157,8 +160,8 @@ check("ex02.shift_fill", shift_fill)
 # ## 5. Boxes after a crop
 # *core, 3 points, about 15 minutes (an estimate)*
 #
-# A crop keeps the rows `top` … `top + height` and the columns `left` … `left + width`. The boxes of
-# the objects have to follow it: count from the new corner, end at the crop's edges, and vanish,
+# A crop keeps `height` rows from row `top` on, and `width` columns from column `left` on. The boxes
+# of the objects have to follow it: count from the new corner, end at the crop's edges, and vanish,
 # together with their labels, when none of their area is left. A box is `x1, y1, x2, y2` in pixel
 # edges: the pixel in the upper left corner is `0, 0, 1, 1`.
 
@@ -169,11 +172,13 @@ top, left, height, width = 20, 10, 36, 40
 picture[top, left : left + width] = picture[top + height, left : left + width] = 255
 picture[top : top + height, left] = picture[top : top + height, left + width] = 255
 crop = colorize(mask[top : top + height, left : left + width])
-show.grid([picture, crop], titles=["mask, and a crop", "the crop"], columns=2)
+show.grid([picture, crop], titles=["mask, and a crop", "the crop"], columns=2,
+          legend=show.class_legend())
 plt.show()
 
 # %% [markdown]
-# *A crop, in white. Objects that it cuts through keep a box, of the part that is left.*
+# *The crop is outlined in white. Objects that it cuts through keep a box, of the part that is
+# left.*
 
 
 # %%

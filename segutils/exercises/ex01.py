@@ -26,7 +26,7 @@ def _decode_cases(rng):
     cases = [
         Case("a 3 × 4 mask in the street's colours", (_painted(rng, STREET, 3, 4), STREET)),
         Case("colours that share channels", (_painted(rng, MIXED, 5, 7), MIXED)),
-        Case("three grays", (_painted(rng, GRAYS, 4, 6), GRAYS)),
+        Case("three greys", (_painted(rng, GRAYS, 4, 6), GRAYS)),
     ]
     for _ in range(5):
         height, width = rng.integers(3, 12, 2)

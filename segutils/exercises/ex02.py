@@ -525,7 +525,7 @@ def _shift_target():
     pair = np.full((9, 20, 3), 128, np.uint8)
     pair[:, :9] = masks.colorize(mask)
     pair[:, 11:] = masks.colorize(_shifted(mask, 2, 3, 255))
-    return "Left a mask, right the same 2 rows down and 3 columns right; void is light gray.", pair
+    return "Left a mask, right the same 2 rows down and 3 columns right; void is light grey.", pair
 
 
 SHIFT_FILL = Exercise(
@@ -592,13 +592,13 @@ SHIFT_FILL = Exercise(
 PICTURES, BATCH, WORKERS, EPOCHS = 24, 4, 3, 5
 
 
-def _distinct() -> int:
+def _distinct(pictures=PICTURES, batch=BATCH, workers=WORKERS, epochs=EPOCHS) -> int:
     """The distinct draws, by trying: every worker starts every epoch from the same state."""
     seen = set()
-    for _ in range(EPOCHS):
-        workers = [np.random.default_rng(0) for _ in range(WORKERS)]
-        for batch in range(PICTURES // BATCH):
-            seen.update(workers[batch % WORKERS].random(BATCH).tolist())
+    for _ in range(epochs):
+        states = [np.random.default_rng(0) for _ in range(workers)]
+        for k in range(pictures // batch):
+            seen.update(states[k % workers].random(batch).tolist())
     return len(seen)
 
 
@@ -655,7 +655,11 @@ WORKER_SEEDS = Exercise(
     hints=(
         "Write down what each worker draws in the first epoch, as letters: a, b, c, … for all.",
     ),
-    target=lambda: (f"{_distinct()} of {PICTURES * EPOCHS}.", None),
+    target=lambda: (
+        "A smaller case: 8 pictures in batches of 2, 2 workers and 3 epochs give "
+        f"{_distinct(8, 2, 2, 3)} different ones of 24.",
+        None,
+    ),
 )
 
 
