@@ -18,7 +18,7 @@ from lessons import definitions
 from matplotlib.path import Path as Outline
 from pycocotools import mask as coco
 
-from segutils import masks, show
+from segutils import augment, masks, show
 from segutils.datasets import FolderPairs
 
 # ---- lesson 01: masks ---------------------------------------------------------------------------
@@ -284,3 +284,196 @@ def test_01_pairs_share_their_stem(m01, tmp_path):
 def test_01_pairs_are_refused_by_name(m01, tmp_path, images, targets, named):
     with pytest.raises(ValueError, match=rf"\b{named}\b"):
         m01.pairs(*folders(tmp_path, images, targets))
+
+
+# ---- lesson 02: pairs that move together --------------------------------------------------------
+
+
+def package_augment(image, mask, seed, size=96, colour=0.2):
+    t = augment.train_transform(size, rotate=10, translate=0, colour=colour)
+    out = t(image=image, mask=mask, seed=seed)
+    return augment.denormalise(out["image"]), out["mask"].numpy()
+
+
+def package_boxes(boxes, mirrored, zoom, side):
+    t = augment.train_transform(side, flip=float(mirrored), scale=(zoom, zoom), rotate=0,
+                                translate=0, colour=0)
+    blank = np.zeros((side, side, 3), np.uint8)
+    out = t(image=blank, mask=blank[..., 0], boxes=boxes, seed=0)
+    return out["boxes"].numpy(), out["kept"].numpy()
+
+
+def lesson_boxes(lesson, boxes, mirrored, zoom, side):
+    matrix = lesson.rotation(0, side, side, scale=zoom)
+    if mirrored:
+        matrix = matrix @ np.array([[-1, 0, side], [0, 1, 0], [0, 0, 1.0]])
+    return lesson.warp_boxes(boxes, matrix, side, side)
+
+
+@pytest.fixture(params=["package", "lesson"], scope="module")
+def m02(request):
+    """What lesson 02 builds: pieces of `augment`, or the lesson's own."""
+    if request.param == "package":
+        blank = np.zeros((1, 1), np.uint8)
+        return SimpleNamespace(
+            normalise=lambda image: augment.eval_transform()(
+                image=image, mask=np.resize(blank, image.shape[:2]))["image"],
+            denormalise=augment.denormalise, augment=package_augment, boxes=package_boxes,
+            fill=augment.FILL)
+    lesson = definitions("02_synchronized_augmentation")
+    lesson.boxes, lesson.fill = partial(lesson_boxes, lesson), (0, 0, 0)
+    return lesson
+
+
+@given(image=arrays(np.uint8, (3, 2, 3)))
+def test_02_normalise_and_back(m02, image):
+    tensor = m02.normalise(image)
+    assert tensor.shape == (3, 3, 2) and str(tensor.dtype) == "torch.float32"
+    for (y, x, c), value in np.ndenumerate(image):
+        mean, std = (0.485, 0.456, 0.406)[c], (0.229, 0.224, 0.225)[c]
+        assert abs(float(tensor[c, y, x]) - (value / 255 - mean) / std) < 1e-4
+    back = m02.denormalise(tensor)
+    assert np.array_equal(back, image) and back.dtype == np.uint8
+
+
+def addresses(side=60):
+    """An image that says where each pixel is (red 4 x, green 4 y, blue 255), and random ids."""
+    y, x = np.mgrid[:side, :side]
+    image = np.dstack([4 * x, 4 * y, np.full_like(x, 255)]).astype(np.uint8)
+    return image, np.random.default_rng(1).integers(0, 250, (side, side)).astype(np.uint8)
+
+
+@given(seed=st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 999)),
+       size=st.integers(8, 60))
+def test_02_augment_keeps_every_id_on_its_pixel(m02, seed, size):
+    image, mask = addresses()
+    new, ids = m02.augment(image, mask, seed, size=size, colour=0)
+    assert new.shape == (size, size, 3) and ids.shape == (size, size)
+    for y, x in np.ndindex(size, size):
+        red, green, blue = (int(v) for v in new[y, x])
+        if tuple(new[y, x]) == m02.fill:
+            assert ids[y, x] == 255, "outside is void"
+        elif blue == 255:
+            columns = {min(59, max(0, round(red / 4 + d))) for d in (-0.3, 0.3)}
+            rows = {min(59, max(0, round(green / 4 + d))) for d in (-0.3, 0.3)}
+            assert ids[y, x] in {mask[r, c] for r in rows for c in columns}
+
+
+def test_02_augment_moves_pairs_and_repaints_images(m02):
+    rng = np.random.default_rng(0)
+    image, mask = rng.integers(60, 200, (64, 64, 3), np.uint8), addresses(64)[1]
+    results = [m02.augment(image, mask, (0, 0, i), size=48) for i in range(40)]
+    assert len({ids.tobytes() for _, ids in results}) == 40
+    quiet = [m02.augment(image, mask, (0, 0, i), size=48, colour=0) for i in range(40)]
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(results, quiet, strict=True))
+    assert not any(np.array_equal(a[0], b[0]) for a, b in zip(results, quiet, strict=True))
+    assert any((ids == 255).any() for _, ids in results)             # some reach outside
+
+
+def test_02_augment_follows_from_its_seed_alone(m02):
+    image, mask = addresses()
+    seeds = [(0, 0, 1), (0, 1, 0), (1, 0, 0), 3, 4]
+    first = [m02.augment(image, mask, seed, size=40) for seed in seeds]
+    np.random.seed(1)  # noqa: NPY002  the global generator is the point
+    second = [m02.augment(image, mask, seed, size=40) for seed in reversed(seeds)][::-1]
+    for a, b in zip(first, second, strict=True):
+        assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
+    assert len({a.tobytes() + b.tobytes() for a, b in first}) == len(seeds)
+
+
+def test_02_augment_refuses_what_is_no_pair(m02):
+    image, mask = addresses()
+    for seed in range(6):
+        with pytest.raises(ValueError, match="60.*59"):
+            m02.augment(image, mask[:-1], seed, size=40)
+
+
+@st.composite
+def some_boxes(draw):
+    corners = st.tuples(st.integers(0, 31), st.integers(0, 31), st.integers(1, 32),
+                        st.integers(1, 32))
+    boxes = draw(st.lists(corners.filter(lambda b: b[0] < b[2] and b[1] < b[3]), max_size=4))
+    return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+@given(boxes=some_boxes(), mirrored=st.booleans(), zoom=st.sampled_from([0.5, 1, 2, 4]))
+def test_02_boxes_move_are_cut_and_dropped(m02, boxes, mirrored, zoom):
+    want, rows = [], []
+    for row, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
+        if mirrored:
+            x1, x2 = 32 - x2, 32 - x1
+        box = [min(32, max(0, 16 + zoom * (v - 16))) for v in (x1, y1, x2, y2)]
+        if box[0] < box[2] and box[1] < box[3]:
+            want.append(box)
+            rows.append(row)
+    got, kept = m02.boxes(boxes, mirrored, zoom, 32)
+    assert list(kept) == rows
+    assert np.allclose(got, np.reshape(want, (-1, 4)), atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def lesson02():
+    """What only the lesson has, held against slices and arithmetic."""
+    return definitions("02_synchronized_augmentation")
+
+
+@pytest.mark.parametrize("name", ["hflip", "random_crop", "warp"])
+def test_02_moves_refuse_what_is_no_pair(lesson02, name):
+    image, mask = addresses(8)
+    more = {"hflip": (), "random_crop": (4, np.random.default_rng(0)), "warp": (np.eye(3)[:2],)}
+    getattr(lesson02, name)(image, mask, *more[name])
+    with pytest.raises(ValueError, match="8"):
+        getattr(lesson02, name)(image, mask[:, :-1], *more[name])
+
+
+def test_02_a_crop_can_be_anywhere_and_is_one_place(lesson02):
+    image, mask = addresses(6)
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(200):
+        window, ids = lesson02.random_crop(image, mask, 4, rng)
+        x, y = (window[0, 0, :2] // 4).tolist()
+        assert np.array_equal(window, image[y:y + 4, x:x + 4])
+        assert np.array_equal(ids, mask[y:y + 4, x:x + 4])
+        seen.add((x, y))
+    assert seen == {(x, y) for x in range(3) for y in range(3)}
+    assert np.array_equal(lesson02.random_crop(image, mask, 6, rng)[1], mask)
+    with pytest.raises(ValueError, match="no crop of 7"):
+        lesson02.random_crop(image, mask, 7, rng)
+
+
+@given(down=st.integers(-7, 7), right=st.integers(-7, 7), turns=st.integers(0, 3),
+       mirrored=st.booleans())
+def test_02_a_warp_by_whole_pixels_is_a_slice(lesson02, down, right, turns, mirrored):
+    image, mask = addresses(6)
+    matrix = np.vstack([lesson02.rotation(90 * turns, 6, 6), [0, 0, 1]])
+    want = [np.rot90(a, turns) for a in (image, mask)]
+    if mirrored:
+        matrix = np.array([[-1, 0, 6], [0, 1, 0], [0, 0, 1]]) @ matrix
+        want = [a[:, ::-1] for a in want]
+    matrix = np.array([[1, 0, right], [0, 1, down], [0, 0, 1]]) @ matrix
+    got = lesson02.warp(image, mask, matrix[:2], fill=7, fill_mask=255)
+    for y, x in np.ndindex(6, 6):
+        inside = 0 <= y - down < 6 and 0 <= x - right < 6
+        assert got[1][y, x] == (want[1][y - down, x - right] if inside else 255)
+        assert (got[0][y, x] == (want[0][y - down, x - right] if inside else 7)).all()
+
+
+@given(degrees=st.floats(-180, 180), zoom=st.floats(0.6, 1.6))
+def test_02_a_warp_shows_the_point_that_the_matrix_says(lesson02, degrees, zoom):
+    image, mask = addresses(40)
+    matrix = lesson02.rotation(degrees, 40, 40, zoom)
+    new, _ = lesson02.warp(image, mask, matrix)
+    radians = np.deg2rad(degrees)
+    for y, x in ((20, 20), (12, 25), (28, 14), (23, 30)):
+        right, up = (x + 0.5 - 20) / zoom, -(y + 0.5 - 20) / zoom     # as in school: y upwards
+        old_x = 20 + right * np.cos(radians) + up * np.sin(radians)
+        old_y = 20 - (up * np.cos(radians) - right * np.sin(radians))
+        assert np.abs(new[y, x, :2] - 4 * (np.array([old_x, old_y]) - 0.5)).max() <= 0.51
+
+
+def test_02_colour_is_scaled_around_gray_then_as_a_whole(lesson02):
+    image = np.array([[[0, 100, 128], [200, 255, 30]]], np.uint8)
+    got = lesson02.change_colour(image, brightness=1.2, contrast=0.5)
+    want = [[min(255, max(0, round(((v - 128) * 0.5 + 128) * 1.2))) for v in p]
+            for p in image[0].tolist()]
+    assert got.dtype == np.uint8 and got[0].tolist() == want
