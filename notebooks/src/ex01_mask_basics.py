@@ -39,7 +39,8 @@ print(scene.image.shape, scene.mask.shape, np.unique(scene.mask).tolist())
 # This is the mask that the exercises are about: 0 background, 1 person, 2 car, 255 void.
 
 # %%
-show.grid([scene.image, colorize(scene.mask)], titles=["image", "mask"], columns=2)
+show.grid([scene.image, colorize(scene.mask)], titles=["image", "mask"], columns=2,
+          legend=show.class_legend())
 plt.show()
 
 # %% [markdown]
