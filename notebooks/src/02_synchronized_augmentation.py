@@ -248,7 +248,7 @@ print("corners (x, y):", sorted(seen))
 #
 # The networks want float tensors, channels first, with values around 0: subtract the mean, divide
 # by the standard deviation. This is **normalising**; the six numbers are those of ImageNet, a large
-# set of photographs, and have become a custom. Masks are not normalised, of course.
+# set of photographs, and have become a custom. Masks are not normalised: ids are names.
 
 # %% tags=["defines"]
 import torch
@@ -330,7 +330,7 @@ target = torch.from_numpy(np.stack(val_masks)).long()        # (60, 64, 64)
 # Cars are large and learnt within these few seconds; people need more time than we give either
 # model, so we look at cars. (The scores differ a little from processor to processor.)
 #
-# **Before you run it**: the second model sees cars, and labels of cars, but seldom in one place.
+# **Before you run it**: the second model sees cars, and labels of cars, but seldom in one spot.
 # What will it predict? Nothing, noise, or something else?
 
 # %% tags=["nbval-ignore-output"]
@@ -488,9 +488,9 @@ assert set(np.unique(picked)) <= {0, 2}, "ask for nearest on masks: a turn must 
 # up, and labelled as if somebody knew? (A white picture, warped, is black where nothing came from.)
 
 # %%
-rng, outside = np.random.default_rng(0), []
-for i in range(200):
-    white, matrix = np.full_like(image, 255), rotation(rng.uniform(-30, 30), 128, 128)
+angles, outside = [*np.random.default_rng(0).uniform(-30, 30, 199), 25], []
+for i, angle in enumerate(angles):
+    white, matrix = np.full_like(image, 255), rotation(angle, 128, 128)
     outside.append(warp(white, scenes[i][1], matrix)[0].max(axis=2) == 0)
 print(f"made up, and called background: {np.mean(outside):.0%} of all pixels")
 wrong, right = (warp(*scenes[199], matrix, fill_mask=fill) for fill in (0, 255))
@@ -511,8 +511,8 @@ assert (right[1][outside[-1]] == 255).all(), "what lies outside the old frame mu
 #
 # ## 8 One pipeline, and a library that only warns
 #
-# In older versions of Albumentations the fill of a mask was called `mask_value`. Many tutorials
-# still say so.
+# In older versions of Albumentations the fill of a mask was called `mask_value`, and code that was
+# written then still says so.
 #
 # **Before you run it**: what does the version of today do with the old name? Does it stop?
 
@@ -570,7 +570,7 @@ assert (small_ramp[0] + small_ramp[0, ::-1] == 15).all(), "exact nearest favours
 pipeline = package.train_transform(size=96, rotate=15)             # flip, affine, crop, colour
 views = [pipeline(image=image, mask=mask, seed=s) for s in range(8)]
 show.grid([show.overlay(package.denormalise(v["image"]), v["mask"].numpy()) for v in views],
-          caption="Eight views of one pair. Light grey is void: it came in from outside.",
+          caption="Eight views of one pair. Grey strips are void: they came in from outside.",
           legend=show.class_legend())
 plt.show()
 assert all(set(v["mask"].unique().tolist()) <= {0, 1, 2, 255} for v in views), "an invented id"
