@@ -181,7 +181,7 @@ class Notebook:
             timeout=seconds * 1000,
         )
 
-    def run_all(self, seconds=300):
+    def run_all(self, seconds=900):
         """Runs all cells and waits until the kernel is idle again."""
         self.page.evaluate(
             "() => { window.allRan = false; window.jupyterapp.commands"
