@@ -38,7 +38,7 @@ from matplotlib import pyplot as plt
 
 from segutils import show
 from segutils.datasets import Street, loader
-from segutils.masks import CLASSES
+from segutils.masks import CLASSES, colorize
 
 show.use_style()
 
@@ -62,9 +62,8 @@ plt.show()
 # %% [markdown]
 # Each picture has a **mask**: an array of the same height and width, with one whole number for
 # each pixel: the id of its class. 0 is background, 1 is person, 2 is car. A fourth number, 255, is
-# called *void*:
-# it marks the thin seam along an object where one pixel holds a bit of both, and it is left out
-# of training and of every score.
+# called *void*: it marks the thin seam along an object where one pixel holds a bit of both, and it
+# is left out of training and of every score.
 
 # %%
 image, mask = train[7]
@@ -73,8 +72,8 @@ print("mask: ", mask.shape, mask.dtype)     # height, width
 print("ids in the mask:", np.unique(mask).tolist())
 
 # %%
-show.grid([image, show.overlay(image, mask), show.overlay(image, mask, alpha=1)],
-          ["image", "overlay", "mask, coloured in"], columns=3, side=3,
+show.grid([image, colorize(mask), show.overlay(image, mask)],
+          ["image", "mask, coloured in", "overlay"], columns=3, side=3,
           caption="The mask has no colours of its own: we give each id one.",
           legend=show.class_legend())
 plt.show()
@@ -197,8 +196,8 @@ plt.show()
 # Look at the error maps before you look at any score. Rims along the outlines are what a network
 # learns last. A whole object in one colour is another matter: there it has not understood
 # something, often something small, dark or half hidden. And a blot where no object is? The streets
-# hold skips, letter boxes and posts in the colours of cars and people, and all of them are
-# background.
+# hold skips, letter boxes and posts in the colours of cars and people, and dark shadows: all of
+# them are background.
 
 # %% [markdown]
 # ## 5 Does the result make sense?
