@@ -7,18 +7,22 @@ for each lesson, each with a fixture that yields the package and then the lesson
 
 from fractions import Fraction
 from functools import partial
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from lessons import definitions
 from matplotlib.path import Path as Outline
 from pycocotools import mask as coco
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from segutils import augment, masks, show
+from segutils import augment, masks, show, unet
 from segutils.datasets import FolderPairs
 
 # ---- lesson 01: masks ---------------------------------------------------------------------------
@@ -477,3 +481,139 @@ def test_02_colour_is_scaled_around_gray_then_as_a_whole(lesson02):
     want = [[min(255, max(0, round(((v - 128) * 0.5 + 128) * 1.2))) for v in p]
             for p in image[0].tolist()]
     assert got.dtype == np.uint8 and got[0].tolist() == want
+
+
+# ---- lesson 03: the U-Net -----------------------------------------------------------------------
+
+
+@pytest.fixture(params=["package", "lesson"], scope="module")
+def m03(request):
+    """What lesson 03 builds: `segutils.unet`, or the lesson's own."""
+    return unet if request.param == "package" else definitions("03_unet_from_scratch")
+
+
+@pytest.mark.parametrize("norm, up", list(product(unet.NORMS, unet.UPS)))
+@pytest.mark.parametrize("stem, depth", [(1, 0), (1, 2), (2, 1), (4, 1)])
+@pytest.mark.parametrize("height, width", [(32, 32), (33, 47)])
+def test_03_weights_load_strictly_and_logits_are_equal(norm, up, stem, depth, height, width):
+    lesson = definitions("03_unet_from_scratch")
+    options = dict(classes=5, width=8, depth=depth, norm=norm, up=up, stem=stem)
+    ours, package = lesson.UNet(3, **options), unet.UNet(3, **options)
+    package.load_state_dict(ours.state_dict(), strict=True)
+    x = torch.randn(2, 3, height, width)
+    for training in (True, False):
+        logits = ours.train(training)(x)
+        assert logits.shape == (2, 5, height, width)
+        torch.testing.assert_close(logits, package.train(training)(x), atol=1e-6, rtol=1e-5)
+    ours.load_state_dict(package.state_dict(), strict=True)
+
+
+def test_03_defaults_are_the_same(m03):
+    names = [(name, tuple(p.shape)) for name, p in m03.UNet().state_dict().items()]
+    assert names == [(name, tuple(p.shape)) for name, p in unet.UNet().state_dict().items()]
+    assert sum(p.numel() for p in m03.UNet().parameters()) == 7_763_107
+
+
+def test_03_double_conv_by_pencil(m03):
+    block = m03.DoubleConv(1, 1, norm="none")
+    with torch.no_grad():
+        for p in block.parameters():
+            p.fill_(1.0 if p.ndim == 4 else 0.0)
+    lonely = torch.zeros(1, 1, 5, 5)
+    lonely[..., 2, 2] = 1
+    wave = torch.tensor([1.0, 2, 3, 2, 1])
+    assert torch.equal(block(lonely)[0, 0], wave[:, None] * wave)
+    assert not block(-lonely).any()                        # the ReLU
+
+
+def test_03_a_norm_takes_the_bias_away(m03):
+    for norm, has_bias in (("batch", False), ("group", False), ("none", True)):
+        block = m03.DoubleConv(3, 8, norm)
+        assert all((conv.bias is not None) == has_bias for conv in (block.conv1, block.conv2))
+    assert m03.norm_layer("group", 32).num_groups == 4
+    assert m03.norm_layer("group", 12).num_groups == 1
+
+
+def test_03_down_keeps_the_greatest_of_four(m03):
+    down = m03.Down(1, 1, norm="none")
+    down.conv = nn.Identity()
+    assert down(torch.arange(25.0).reshape(1, 1, 5, 5)).tolist() == [[[[6, 8], [16, 18]]]]
+
+
+def test_03_upsamplers_by_pencil(m03):
+    transposed, shuffle, bilinear = (m03.upsampler(up, 1, 1) for up in
+                                     ("transposed", "shuffle", "bilinear"))
+    with torch.no_grad():
+        for module in (transposed, shuffle, bilinear):
+            for p in module.parameters():
+                p.zero_() if p.ndim == 1 else p.copy_(torch.arange(1.0, p.numel() + 1).view_as(p))
+    one = torch.full((1, 1, 1, 1), 10.0)
+    for module in (transposed, shuffle):
+        assert module(one)[0, 0].tolist() == [[10, 20], [30, 40]]
+    assert bilinear(torch.tensor([[[[0.0, 4]]]]))[0, 0].tolist() == [[0, 1, 3, 4]] * 2
+
+
+@pytest.mark.parametrize("up", unet.UPS)
+def test_03_up_lays_the_skip_first_and_repeats_the_last_row(m03, up):
+    block, seen = m03.Up(8, 4, norm="none", up=up), []
+    block.conv.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    x, skip = torch.randn(1, 8, 3, 3), torch.randn(1, 4, 7, 7)
+    block(x, skip)
+    doubled = block.up(x)
+    assert torch.equal(seen[0][:, :4], skip)
+    assert torch.equal(seen[0][:, 4:], doubled[:, :, [*range(6), 5]][..., [*range(6), 5]])
+
+
+def test_03_the_lessons_own_checks_pass_the_blocks(m03):
+    lesson = definitions("03_unet_from_scratch")
+    torch.manual_seed(0)
+    for up in unet.UPS:
+        lesson.check_up(m03.Up(16, 8, up=up), 16, 8)
+    assert lesson.check_skips(m03.UNet(width=8, depth=3), torch.randn(1, 3, 32, 32)) == [True] * 3
+
+
+@pytest.mark.parametrize("wrong", [{"norm": "layer"}, {"up": "nearest"}, {"width": 0},
+                                   {"depth": -1}, {"stem": 0}, {"classes": 0}])
+def test_03_wrong_arguments_are_named(m03, wrong):
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(ValueError, match=f"{name}={value!r}"):
+        m03.UNet(**wrong)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 3, 8, 32), (1, 3, 32, 15)])
+def test_03_a_picture_too_small_is_refused(m03, shape):
+    with pytest.raises(ValueError, match="16 pixels"):
+        m03.UNet(width=8, depth=4)(torch.zeros(shape))
+    with pytest.raises(ValueError, match="32 pixels"):
+        m03.UNet(width=8, depth=4, stem=2)(torch.zeros(1, 3, 31, 64))
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("pixel", [30, 31, 32, 33])
+def test_03_the_receptive_field_is_what_poking_finds(depth, pixel):
+    """No gradient: move one pixel after another, and see which of them move the logit."""
+    lesson = definitions("03_unet_from_scratch")
+    net = unet.UNet(width=2, depth=depth, norm="none").double()
+    for p in net.parameters():
+        p.data.abs_()
+    for down in net.downs:
+        down.pool = nn.AvgPool2d(2)
+    pokes = torch.ones(1, 3, 64, 64).double() + torch.eye(64).double()[:, None, :, None]
+    with torch.no_grad():
+        plain = net(torch.ones(1, 3, 64, 64).double())[0, :, pixel, 32]
+        moved = (net(pokes)[:, :, pixel, 32] - plain).abs().sum(1) > 0
+    _, low, high = lesson.receptive_field(pixel, depth)[-1]
+    assert moved.nonzero().flatten().tolist() == list(range(low, high + 1))
+
+
+@pytest.mark.parametrize("depth, width, size", [(0, 8, 16), (2, 8, 32), (3, 4, 64)])
+def test_03_costs_are_those_of_the_flop_counter(depth, width, size):
+    lesson = definitions("03_unet_from_scratch")
+    costs = [lesson.level_cost(level, depth, width, size) for level in range(depth + 1)]
+    head = lesson.conv_cost(width, 3, size, size, kernel=1)
+    net = unet.UNet(width=width, depth=depth).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(torch.zeros(1, 3, size, size))
+    assert sum(f for _, f in costs) + head[1] == counter.get_total_flops()
+    assert sum(w for w, _ in costs) + head[0] == sum(
+        p.numel() for p in net.parameters() if p.ndim == 4)

@@ -25,6 +25,7 @@ __all__ = ["check", "exercise", "exercises", "hint", "Result"]
 LESSONS = {
     "ex01": "segutils.exercises.ex01",
     "ex02": "segutils.exercises.ex02",
+    "ex03": "segutils.exercises.ex03",
 }
 SEED = 0  # of the cases that students see; grading draws its own
 
