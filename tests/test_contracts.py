@@ -22,7 +22,7 @@ from pycocotools import mask as coco
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from segutils import augment, masks, show, unet
+from segutils import augment, losses, masks, metrics, show, unet
 from segutils.datasets import FolderPairs
 
 # ---- lesson 01: masks ---------------------------------------------------------------------------
@@ -617,3 +617,231 @@ def test_03_costs_are_those_of_the_flop_counter(depth, width, size):
     assert sum(f for _, f in costs) + head[1] == counter.get_total_flops()
     assert sum(w for w, _ in costs) + head[0] == sum(
         p.numel() for p in net.parameters() if p.ndim == 4)
+
+
+# ---- lesson 04: losses and metrics --------------------------------------------------------------
+
+
+def package_scores():
+    """`metrics`, taking a matrix or one picture where the lesson's functions do."""
+
+    def of(matrix):
+        counted = metrics.ConfusionMatrix(len(matrix))
+        counted.matrix = matrix
+        return counted
+
+    return SimpleNamespace(
+        confusion_matrix=metrics.confusion_matrix, image_miou=metrics.image_miou,
+        iou_of=lambda matrix: of(matrix).iou(), dice_of=lambda matrix: of(matrix).dice(),
+        accuracy_of=lambda matrix: of(matrix).accuracy(), boundary_f=metrics.boundary_f,
+    )
+
+
+@pytest.fixture(params=["package", "lesson"], scope="module")
+def m04(request):
+    """What lesson 04 builds: `losses` and `metrics`, or the lesson's own."""
+    if request.param == "lesson":
+        return definitions("04_losses_and_metrics")
+    return SimpleNamespace(**vars(package_scores()), **{n: getattr(losses, n) for n in (
+        "cross_entropy", "dice_loss", "jaccard_loss", "tversky_loss", "focal_loss",
+        "lovasz_softmax")})
+
+
+LOSSES_04 = {
+    "cross_entropy": [{}, {"weight": (0.2, 1.0, 3.0)}],
+    "focal_loss": [{}, {"gamma": 0.5, "alpha": (0.2, 1.0, 3.0)}],
+    "dice_loss": [{}, {"classes": "all", "smooth": 1.0}],
+    "jaccard_loss": [{}, {"classes": "all", "smooth": 1.0}],
+    "tversky_loss": [{}, {"alpha": 0.8, "beta": 0.4, "classes": "all", "smooth": 1.0}],
+    "lovasz_softmax": [{}, {"classes": "all"}],
+}
+every_loss_04 = pytest.mark.parametrize(
+    "name, options", [(name, o) for name, each in LOSSES_04.items() for o in each], ids=str)
+
+
+def terms_04(p, t, name, weight=(1, 1, 1), gamma=2.0, alpha=None, beta=0.7, classes="present",
+             smooth=1e-6):
+    """The oracle: a loss from probabilities (N, C) and ids (N,), float64, no tensors of pictures.
+
+    Differentiable, so that its gradient is an oracle too.
+    """
+    if not len(t):
+        return p.sum()
+    true_p = p[torch.arange(len(t)), t]
+    if name == "cross_entropy":
+        w = torch.tensor(weight, dtype=p.dtype)[t]
+        return -(w * true_p.log()).sum() / w.sum()
+    if name == "focal_loss":
+        w = torch.tensor(alpha or (1, 1, 1), dtype=p.dtype)[t]
+        return -(w * (1 - true_p) ** gamma * true_p.log()).mean()
+    each = []
+    for c in range(p.shape[1]):
+        here, tp = t == c, p[t == c, c].sum()
+        fp, fn = p[t != c, c].sum(), (1 - p[t == c, c]).sum()
+        if classes == "present" and not here.any():
+            continue
+        if name == "lovasz_softmax":
+            each.append(lovasz_04(torch.where(here, 1 - p[:, c], p[:, c]), here))
+            continue
+        a, b = {"dice_loss": (0.5, 0.5), "jaccard_loss": (1, 1)}.get(
+            name, (0.3 if alpha is None else alpha, beta))
+        s = smooth / 2 if name == "dice_loss" else smooth
+        each.append(1 - (tp + s) / (tp + a * fp + b * fn + s))
+    return sum(each) / len(each)
+
+
+def lovasz_04(errors, truth):
+    """The area under the Jaccard loss of the level sets: steps between the sorted errors."""
+    total, below = errors.sum() * 0, errors.new_zeros(())
+    for k in errors.detach().argsort():
+        wrong = errors.detach() >= errors[k].detach()
+        total = total + (errors[k] - below) * wrong.sum() / (wrong | truth).sum()
+        below = errors[k]
+    return total
+
+
+def case_04(seed):
+    """Logits and a target with any mix of absent classes and void, or nothing at all."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(0, 3)), *rng.integers(1, 5, 2).tolist())
+    known = rng.choice(3, rng.integers(1, 4), replace=False)
+    target = torch.from_numpy(rng.choice(known, shape))
+    target[torch.from_numpy(rng.random(shape) < rng.choice([0, 0.3, 1]))] = 255
+    logits = rng.normal(0, rng.choice([0.5, 4]), (shape[0], 3, *shape[1:]))
+    return torch.from_numpy(logits), target
+
+
+@every_loss_04
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_04_losses_and_gradients_are_the_oracles(m04, name, options, dtype):
+    for seed in range(60):
+        logits, target = case_04(seed)
+        x, y = logits.to(dtype).requires_grad_(), logits.clone().requires_grad_()
+        loss = getattr(m04, name)(x, target, **options)
+        known = target != 255
+        p = y.movedim(1, -1)[known].softmax(dim=1)
+        want = terms_04(p, target[known], name, **options)
+        close = {"rtol": 1e-4, "atol": 1e-5} if dtype is torch.float32 else {"atol": 1e-9}
+        assert loss.shape == () and loss.dtype == dtype
+        assert np.isclose(loss.item(), want.item(), **close), seed
+        got, = torch.autograd.grad(loss, x)
+        slope, = torch.autograd.grad(want, y)
+        assert np.allclose(got, slope, **close), seed
+
+
+@every_loss_04
+def test_04_void_changes_neither_value_nor_gradient(m04, name, options):
+    logits, target = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
+    target[0, 1:3] = 255
+    spoilt = logits.clone()
+    spoilt.movedim(1, -1)[target == 255] = torch.tensor([np.nan, np.inf, -1e30])
+    results = []
+    for x in (logits, spoilt):
+        x.requires_grad_()
+        loss = getattr(m04, name)(x, target, **options)
+        results.append((loss, *torch.autograd.grad(loss, x)))
+    (a, slope_a), (b, slope_b) = results
+    assert a == b and torch.equal(slope_a, slope_b)
+    assert not slope_a.movedim(1, -1)[target == 255].any()
+
+
+@every_loss_04
+def test_04_sixteen_bits_neither_overflow_nor_round(m04, name, options):
+    logits = torch.randn(1, 3, 400, 400).half()            # 160,000 pixels: beyond fp16's 65,504
+    target = torch.randint(0, 3, (1, 400, 400))
+    loss, wide = (getattr(m04, name)(x, target, **options) for x in (logits, logits.float()))
+    assert loss.dtype == torch.float32 and loss == wide
+
+
+@every_loss_04
+def test_04_losses_refuse_what_does_not_fit(m04, name, options):
+    loss, good = getattr(m04, name), torch.zeros(1, 2, 2, dtype=torch.int64)
+    logits = torch.zeros(1, 3, 2, 2)
+    loss(logits, good, **options)
+    for x, y in [(logits[0], good), (logits, good[:, :1]), (logits, good.float()),
+                 (logits, good.int()), (logits.long(), good), (logits, good + 3),
+                 (logits, good - 1), (logits, good[:, None])]:
+        with pytest.raises(ValueError):
+            loss(x, y, **options)
+
+
+@pytest.mark.parametrize("name", ["dice_loss", "jaccard_loss", "tversky_loss", "lovasz_softmax"])
+def test_04_region_losses_refuse_an_unknown_choice_of_classes(m04, name):
+    with pytest.raises(ValueError, match="present"):
+        getattr(m04, name)(torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2).long(), classes="some")
+
+
+IDS_04 = arrays(np.int64, (2, 4, 5), elements=st.integers(0, 2))
+
+
+@given(pred=IDS_04, target=IDS_04, void=arrays(bool, (2, 4, 5)))
+def test_04_the_matrix_and_its_scores_count_pixels(m04, pred, target, void):
+    target = np.where(void, 255, target)
+    matrix = m04.confusion_matrix(torch.from_numpy(pred), torch.from_numpy(target), 3)
+    pairs = list(zip(pred[~void].tolist(), target[~void].tolist(), strict=True))
+    assert matrix.tolist() == [[pairs.count((p, t)) for p in range(3)] for t in range(3)]
+    assert matrix.dtype == torch.int64
+    for k in range(3):
+        said, true = {i for i, (p, _) in enumerate(pairs) if p == k}, {
+            i for i, (_, t) in enumerate(pairs) if t == k}
+        want = [len(said & true) / len(said | true), 2 * len(said & true) / (len(said) + len(true))
+                ] if said | true else [np.nan, np.nan]
+        got = [m04.iou_of(matrix)[k].item(), m04.dice_of(matrix)[k].item()]
+        assert np.allclose(got, want, equal_nan=True)
+    if pairs:
+        right = sum(p == t for p, t in pairs)
+        assert m04.accuracy_of(matrix) == pytest.approx(right / len(pairs))
+    else:
+        assert np.isnan(m04.accuracy_of(matrix))
+
+
+@given(pred=IDS_04, target=IDS_04, void=arrays(bool, (2, 4, 5)))
+def test_04_image_miou_scores_each_picture_by_itself(m04, pred, target, void):
+    void[0] = True                                         # a picture of which nothing is known
+    pred, target = torch.from_numpy(pred), torch.from_numpy(np.where(void, 255, target))
+    got = m04.image_miou(pred, target, 3)
+    assert got[0].isnan() and got.shape == (2,) and got.dtype == torch.float64
+    known, scores = target[1] != 255, []
+    for k in range(3):
+        both, either = (pred[1] == k) & (target[1] == k), (pred[1] == k) | (target[1] == k)
+        if (either & known).any():
+            scores.append(((both & known).sum() / (either & known).sum()).item())
+    assert np.isclose(got[1], np.mean(scores) if scores else np.nan, equal_nan=True)
+    assert m04.image_miou(pred[:0], target[:0], 3).shape == (0,)
+
+
+@pytest.mark.parametrize("pred, target", [
+    (torch.zeros(2, 2), torch.zeros(2, 2).long()), (torch.zeros(2, 2).long(), torch.zeros(2, 2)),
+    (torch.zeros(2, 2).long(), torch.zeros(2, 3).long()),
+    (torch.full((2, 2), 3), torch.zeros(2, 2).long()), (torch.zeros(2, 2).long(),
+                                                       torch.full((2, 2), -1))])
+def test_04_the_matrix_refuses_what_it_cannot_count(m04, pred, target):
+    with pytest.raises(ValueError):
+        m04.confusion_matrix(pred, target, 3)
+
+
+def outline_04(inside, known):
+    """Pixels of a class with a 4-neighbour in the picture that is not of it: a loop."""
+    inside = inside & known
+    h, w = inside.shape
+    return {(y, x) for y, x in np.argwhere(inside).tolist()
+            for a, b in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+            if 0 <= a < h and 0 <= b < w and not inside[a, b]}
+
+
+@given(pred=arrays(np.int64, (6, 7), elements=st.integers(0, 2)),
+       target=arrays(np.int64, (6, 7), elements=st.sampled_from([0, 0, 1, 1, 255])),
+       tolerance=st.sampled_from([0.0, 1.0, 1.5, 2.0]))
+def test_04_boundary_f_measures_distances_between_outlines(m04, pred, target, tolerance):
+    got = np.asarray(m04.boundary_f(torch.from_numpy(pred), torch.from_numpy(target), 3, tolerance))
+    for k in range(3):
+        said, true = (outline_04(ids == k, target != 255) for ids in (pred, target))
+
+        def near(line, other):
+            hits = [min((np.hypot(y - b, x - a) for b, a in other), default=np.inf) <= tolerance
+                    for y, x in line]
+            return np.mean(hits) if hits else 0.0
+
+        p, r = near(said, true), near(true, said)
+        want = (2 * p * r / (p + r) if p + r else 0.0) if said | true else np.nan
+        assert np.isclose(got[k], want, equal_nan=True)

@@ -26,6 +26,7 @@ LESSONS = {
     "ex01": "segutils.exercises.ex01",
     "ex02": "segutils.exercises.ex02",
     "ex03": "segutils.exercises.ex03",
+    "ex04": "segutils.exercises.ex04",
 }
 SEED = 0  # of the cases that students see; grading draws its own
 
