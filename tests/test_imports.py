@@ -28,7 +28,6 @@ OWN = {
     "show": {"masks"},
     "explorer": {"show", "predict", "metrics"},
 }
-OWN["train_command"] = {*OWN} - {"__init__", "explorer", "doctor", "show"}
 EVERYTHING = {*OWN} - {"__init__"}
 OWN["exercises"] = EVERYTHING - {"explorer"}
 OWN["workbook"] = OWN["train_command"] = OWN["__main__"] = EVERYTHING | {"exercises", "workbook"}
