@@ -105,6 +105,7 @@ def test_void_counted_as_a_class_costs_a_perfect_answer(targets, perfect, fill):
     wrong = torch.where(targets == 255, fill, targets)
     assert iou(perfect, wrong, 3)[PERSON] < 0.95
     assert iou(perfect, targets, 3).tolist() == [1, 1, 1]
+    assert confusion_matrix(perfect, targets, 3).sum() == (targets != 255).sum()
 
 
 def test_one_hot_of_255_is_refused_and_clamped_it_is_a_car(targets):
