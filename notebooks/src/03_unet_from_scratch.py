@@ -16,7 +16,7 @@
 # - overfit one picture, the first check of any new network
 # - show what the skips do, and what they do not
 #
-# **Minutes**: under 1 to run on two CPU cores · GPU: not measured. **Builds on**: lesson 01, and
+# **Minutes**: about 1 to run on two CPU cores · GPU: not measured. **Builds on**: lesson 01, and
 # some PyTorch: tensors, `nn.Module`, `backward`.
 
 # %%
@@ -111,8 +111,10 @@ assert apart < 1e-5, "without ReLU, two layers are one"
 
 # %% [markdown]
 # All of it. Without ReLU, any number of layers is one layer, and one layer can only weigh and add.
-# The smallest thing that it cannot learn is "one or the other, not both" (XOR). We ask for it at
-# every pixel of two random black and white pictures, with 1×1 convolutions.
+# The smallest thing that it cannot learn is "one or the other, not both" (XOR). We ask for it on a
+# picture of four pixels and two channels, which holds the four cases, with 1×1 convolutions.
+#
+# **Before you run it**: how many of the four can a network without ReLU get right?
 
 # %%
 def learn_xor(between):
@@ -177,8 +179,7 @@ class DoubleConv(nn.Module):
 # %% [markdown]
 # Three questions for a new part. **Shape**: is it what the drawing says? **Value**: on an input so
 # small that you can do it by pencil, is the number right? **Gradient**: does every weight learn?
-#
-# The last two lines hold the test for a forgotten ReLU: `two` is linear, the block must not be.
+# (And the last lines test for the forgotten ReLU: `two` is linear, the block must not be.)
 #
 # By pencil: all weights 1, no bias, one lonely 1 in the middle of a 5×5. The first convolution
 # makes a 3×3 square of ones. What does the second make of its corner, and of its middle?
@@ -313,8 +314,8 @@ plt.show()
 # what each way makes of a constant, doubled three times by layers that have learned nothing yet.
 #
 # With 2 wide and stride 2, stamps lie side by side, and no pixel is stamped twice: that cures the
-# overlap, which no training sees coming. What is left of the pattern comes from random stamps, and
-# training shapes stamps. We take `transposed` as the paper did, and leave the choice open.
+# overlap. What is left of the pattern comes from random stamps, and training shapes stamps. We take
+# `transposed` as the paper did, and leave the choice open.
 #
 # ## 5 The skip, and odd sizes
 #
@@ -343,8 +344,8 @@ print("stretch:  ", F.interpolate(row, size=(1, 5), mode="bilinear")[0, 0, 0].to
 print("replicate:", F.pad(row, (0, 1, 0, 0), mode="replicate")[0, 0, 0].tolist())
 
 # %% [markdown]
-# Zeros put a dark edge into the picture, which nobody drew. Stretching moves *every* pixel a
-# little, away from the skip it is laid beside. Replicating repeats the last one, and leaves the
+# Zeros put a dark edge into the picture, which nobody drew. Stretching moves all that
+# lies in between a little, away from the skip it is laid beside. Replicating repeats the last one, and leaves the
 # others where they are. We replicate.
 
 # %% tags=["defines"]
@@ -502,7 +503,8 @@ assert not idle, "a part that gets no gradient is not connected"
 # ### The skips in the wrong order
 #
 # Suppose somebody writes `for up, skip in zip(self.ups, skips)` and forgets to reverse the list.
-# Usually it fails at once, because sizes and channels do not fit:
+# Usually it fails at once, because the channels do not fit. (The sizes are no obstacle: `pad_to`
+# makes up any number of rows without a question.)
 
 # %%
 class Forgot(UNet):
@@ -519,7 +521,7 @@ class Forgot(UNet):
 try:
     Forgot(width=8, depth=3)(x)
 except RuntimeError as error:
-    print("RuntimeError:", "channels" in str(error), "that the channels do not fit")
+    print("RuntimeError: …", str(error)[str(error).index("expected"):])
 
 # %% [markdown]
 # Unless somebody made the network "flexible": the same width at all levels, and skips that are
@@ -704,11 +706,12 @@ ax.add_patch(plt.Rectangle((low - 0.5, low - 0.5), 44, 44, fill=False, ec=show.L
 show.below(fig, "Influence (its fourth root); the box is by hand.")
 plt.show()
 assert inside > 0.999, "nothing outside of the box"
-print("the middle 6 % of the box have more than 30 % of the influence:", bool(middle > 0.3))
+print("the middle 6 % of the box have more than 90 % of the influence:", bool(middle > 0.9))
 
 # %% [markdown]
-# The middle counts most, since most ways through the network lead there (Luo et al. 2016). So
-# choose a depth whose field is well *larger* than your objects.
+# The middle counts most, since most ways through the network lead there (Luo et al. 2016). The
+# bright square is 9×9: the field of the top skip with its four convolutions. So choose a depth
+# whose field is well *larger* than your objects.
 #
 # One surprise: batch norm in training mode, and group norm always, take their mean over the whole
 # picture. Strictly, every pixel then reaches every logit. That is why we asked in `eval()`.
