@@ -344,9 +344,9 @@ print("stretch:  ", F.interpolate(row, size=(1, 5), mode="bilinear")[0, 0, 0].to
 print("replicate:", F.pad(row, (0, 1, 0, 0), mode="replicate")[0, 0, 0].tolist())
 
 # %% [markdown]
-# Zeros put a dark edge into the picture, which nobody drew. Stretching moves all that
-# lies in between a little, away from the skip it is laid beside. Replicating repeats the last one, and leaves the
-# others where they are. We replicate.
+# Zeros put a dark edge into the picture, which nobody drew. Stretching moves all that lies in
+# between a little, away from the skip it is laid beside. Replicating repeats the last one, and
+# leaves the others where they are. We replicate.
 
 # %% tags=["defines"]
 def pad_to(x, size):
