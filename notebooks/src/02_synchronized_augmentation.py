@@ -1,22 +1,22 @@
 # %% [markdown]
 # # 02 · Synchronized augmentation
 #
-# A few hundred labelled pictures are little. **Augmentation** makes more of them: flip, crop, turn,
-# change the colours, and the model never sees the same pixels twice. In segmentation the label is
-# a picture too, and has to make every move that the image makes. When it does not, nothing
-# crashes. The model learns from wrong labels, and only gets a little worse, or a lot.
+# A few hundred labelled pictures are not many. **Augmentation** makes more of them: flip, crop,
+# turn, change the colours, and the model hardly ever sees the same pixels twice. In segmentation
+# the label is a picture too, and has to make every move that the image makes. When it does not,
+# nothing crashes. The model learns from wrong labels and gets worse, a little or a lot.
 #
 # After this lesson you can
 #
-# - flip, crop, turn and recolour a picture and its mask by hand, and by two libraries
+# - flip, crop and turn a picture together with its mask, by hand and with two libraries
 # - say which changes belong to both and which to the image alone
 # - fill what comes in from outside so that nothing false is taught
 # - carry instances and boxes along
-# - draw random numbers that repeat nothing, in any number of workers
-# - write a short test that finds every one of these mistakes in any pipeline
+# - draw random numbers that do not repeat, however many processes load the pictures
+# - write a short test that finds an image and a mask that are out of step, in any pipeline
 #
 # **Minutes**: 1 to run on two CPU cores · GPU: not needed. **Builds on**: lesson 01 (ids,
-# void, overlays, IoU). Sections 4 and 9 are good places for a break.
+# void, overlays, IoU). The ends of sections 4 and 9 are good places for a break.
 
 # %%
 import copy
@@ -55,8 +55,8 @@ print(len(scenes), "pairs;", image.shape, image.dtype, mask.shape, mask.dtype)
 # A street seen in a mirror is still a street, so a flip from left to right is the cheapest new
 # picture there is. Let us flip the image, and forget the mask.
 #
-# **Before you run it**: the car stands on the left. What will the labels of the flipped picture be
-# worth? Guess the IoU of car with where the car is now.
+# **Before you run it**: the car stands on the left. What will the labels be worth after the flip?
+# Guess the IoU of "labelled car" with "is a car now".
 
 # %%
 flipped = image[:, ::-1].copy()                  # columns from last to first
@@ -68,8 +68,9 @@ show.grid([show.overlay(*pair) for pair in pictures],
 plt.show()
 
 # %% [markdown]
-# Shape, dtype and the set of ids are all right: every assert of lesson 01 passes. Only a look, or a
-# comparison with the labels as they should be, shows it. In numbers, for this picture and for 200:
+# Shape, dtype and the set of ids are all right: the checks that lesson 01 told you to make all
+# pass. Only a look, or a comparison with the labels as they should be, shows it. In numbers, for
+# this picture and for 200:
 
 # %%
 def label_iou(given, true, k):
@@ -84,11 +85,11 @@ for k, name in [(1, "person"), (2, "car")]:
           f"200 pictures {label_iou(many, many[:, :, ::-1], k):.2f}")
 
 # %% [markdown]
-# What is left of the cars in 200 pictures is luck: streets are roughly symmetric. A person is
-# thin and hardly ever meets its own mirror image.
+# In this picture not one car pixel is labelled rightly. What is left of the cars in 200 pictures is
+# luck: streets are roughly symmetric. A person is thin, and seldom meets a mirror image.
 #
 # The cure is to make the pair *one thing*: functions that take both and return both. There is then
-# no way to flip one of them.
+# no way to flip only one of them.
 
 # %% tags=["defines"]
 import numpy as np
@@ -101,8 +102,9 @@ def hflip(image, mask):
     return image[:, ::-1].copy(), mask[:, ::-1].copy()
 
 # %% [markdown]
-# By pencil first: where does the 1 of this 4×4 mask go? Then a library. **Albumentations** is the
-# one we use most in this course: its steps take image and mask by name, and `p=1` means "always".
+# By pencil first, with the 4×4 mask of lesson 01 (it stands in the cell below): where do its two 1s
+# go? Then a library. **Albumentations** is the one we use most in this course: its steps take image
+# and mask by name. `p` is the probability of a step, so `p=1` means "always".
 
 # %%
 tiny = np.array([[0, 0, 2, 2], [0, 1, 2, 2], [0, 1, 255, 255], [0, 0, 0, 0]], np.uint8)
@@ -114,6 +116,8 @@ assert np.array_equal(hflip(*ours)[1], mask), "two flips undo each other"
 print("equal to Albumentations:", True)
 
 # %% [markdown]
+# The 1s went from the second column to the third, and the 255s went along like any other id.
+#
 # ## 2 Colour is for the image alone
 #
 # Dusk or noon, the car is a car: a change of brightness must leave the ids alone. This is the
@@ -137,8 +141,9 @@ plt.show()
 print(*(f"{k} became {np.unique(bright[..., 3][mask == k])[0]}" for k in (0, 1, 2, 255)), sep=", ")
 
 # %% [markdown]
-# 1 × 1.5 is rounded to 2. The set of ids gives it away here, since 3 is no class of ours. On a
-# picture with people only, nothing would have looked odd: the ids would be 0, 2 and 255.
+# 1 × 1.5 is rounded to 2, 2 × 1.5 is 3, and 255 cannot grow. The set of ids gives it away here,
+# since 3 is no class of ours. On a picture with people only, nothing would have looked odd: the ids
+# would be 0, 2 and 255.
 #
 # So a colour function takes the image and *cannot* see the mask. Ours changes **contrast** (how far
 # values lie from middle grey) and **brightness** (how large they are).
@@ -150,8 +155,8 @@ def change_colour(image, brightness=1.0, contrast=1.0):
     return np.clip(np.round(values * brightness), 0, 255).astype(np.uint8)
 
 # %% [markdown]
-# Libraries keep a list of which step moves pixels and which only repaints them. We check it once:
-# repaint strongly, and see that no id has moved.
+# A library knows of each of its steps whether it moves pixels or only repaints them. We check that
+# once: repaint strongly, and see that no id has changed.
 
 # %%
 repaint = A.Compose([A.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.8, hue=0.1, p=1),
@@ -164,8 +169,8 @@ plt.show()
 assert all(np.array_equal(o["mask"], mask) for o in out), "a repainted picture keeps its mask"
 
 # %% [markdown]
-# How strong should it be? So that *you* still recognise everything. If you cannot tell the person
-# from the wall, the label asks for something the picture does not show.
+# How strong may it be? Only so strong that *you* still recognise everything. If you cannot tell the
+# person from the wall, the label asks for something that the picture does not show.
 #
 # ## 3 One draw, used twice
 #
@@ -191,6 +196,8 @@ show.grid([show.overlay(*apart), show.overlay(*true)], ["two draws", "one draw"]
 plt.show()
 
 # %% [markdown]
+# No complaint: both crops are 64×64. On the left the image shows one place and the labels another.
+#
 # The same happens whenever a transform is called once for the image and once for the mask. Here is
 # that mistake with a library, on 200 pictures, and what it costs. To know where the labels *should*
 # be, we let the mask travel with the image as well, and call that the truth.
@@ -206,8 +213,8 @@ print("IoU of the labels: person {:.2f}, car {:.2f}".format(*scores))
 assert max(scores) < 0.5, "two calls, two draws: these labels should be bad"
 
 # %% [markdown]
-# Three quarters of what is labelled "car", or is one, is wrong, and of the people nearly all. No
-# message.
+# Of all pixels that are labelled car, or show one, about three quarters are wrong; with people it
+# is nine in ten. And no message.
 #
 # The cure again: take both, draw once, use it twice. All chance comes from `rng`, a generator that
 # the caller hands in, so that a draw can be repeated.
@@ -242,13 +249,14 @@ print("corners (x, y):", sorted(seen))
 # %% [markdown]
 # ## 4 What it costs a model
 #
-# Labels of poor IoU sound bad. How bad is it for a model? We train two. Same small U-Net (lesson
-# 03 builds one), same start, same pictures, same number of steps. One gets pairs that were drawn
-# once, the other gets images and masks that were drawn one by one.
+# Labels of poor IoU sound bad. How bad are they for a model? We train two: the same small U-Net
+# (lesson 03 builds one), the same start, the same pictures, the same number of steps. One gets
+# image and mask from one draw, the other gets them from two.
 #
-# The networks want float tensors, channels first, with values around 0: subtract the mean, divide
-# by the standard deviation. This is **normalising**; the six numbers are those of ImageNet, a large
-# set of photographs, and have become a custom. Masks are not normalised: ids are names.
+# Networks want float tensors, channels first, with values around 0. So we subtract a mean from each
+# channel and divide by a standard deviation. This is **normalising**. The six numbers below are
+# those of ImageNet, a large set of photographs; using them has become a custom. Masks are not
+# normalised: ids are names.
 
 # %% tags=["defines"]
 import torch
@@ -268,8 +276,8 @@ def denormalise(image):
     return (values * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 # %% [markdown]
-# Ours against the package's. Then the data: to be quick we shrink the scenes to 64 pixels and take
-# crops of 48.
+# First ours against the package's. Then the data: to be quick we shrink the scenes to 64 pixels and
+# take crops of 48.
 
 # %%
 tensor = normalise(image)                                    # (3, 128, 128)
@@ -296,8 +304,8 @@ small, small_masks = shrunk("train", 240)
 print(len(small), "pairs for training, of shape", small[0].shape, small_masks[0].shape)
 
 # %% [markdown]
-# Lesson 05 explains each line of the training loop. Here only one matters: the mask's draw is the
-# image's, or another. Both models are judged on 60 other pictures with their right masks.
+# Lesson 05 explains each line of the training loop. Here only one thing matters: is the mask's draw
+# the image's, or another? Both models are judged on 60 other pictures, with their right masks.
 
 # %%
 def train(together, steps=500):
@@ -327,11 +335,11 @@ x = torch.stack([normalise(a) for a in val])                 # (60, 3, 64, 64)
 target = torch.from_numpy(np.stack(val_masks)).long()        # (60, 64, 64)
 
 # %% [markdown]
-# Cars are large and learnt within these few seconds; people need more time than we give either
-# model, so we look at cars. (The scores differ a little from processor to processor.)
+# Cars are large and are learnt in these few steps. People need more time than we give either model,
+# so we look at cars. (The scores differ a little from processor to processor.)
 #
-# **Before you run it**: the second model sees cars, and labels of cars, but seldom in one spot.
-# What will it predict? Nothing, noise, or something else?
+# **Before you run it**: the second model sees cars, and labels of cars, but seldom in the same
+# place. What will it predict? Nothing, noise, or something else?
 
 # %% tags=["nbval-ignore-output"]
 predicted, car_iou = {}, {}
@@ -361,17 +369,19 @@ show.below(fig, "Bottom row: stains where cars tend to be, or nothing at all.", 
 plt.show()
 
 # %% [markdown]
-# The second model is not idle. It learnt *where cars tend to be*, since that much is left in
-# labels that are shifted at random: a blur of all shifts. This is what makes the mistake so hard
-# to see in practice. The loss goes down, the pictures are not absurd, and you start to tune the
-# learning rate.
+# The second model is not idle. Labels that are shifted at random still say *roughly* where cars
+# are, and that is what it learnt, a blur of all the shifts. It paints stains that do not follow a
+# car's outline: over one car, beside another, or none at all where you see a car at once.
+#
+# This is what makes the mistake so hard to see in practice. The loss goes down, the pictures are
+# not absurd, and you start to tune the learning rate.
 #
 # ## 5 Turning: ask each new pixel where it comes from
 #
 # A flip moves whole pixels. A turn by 20° does not, so we need a rule. The first idea: take every
 # old pixel, compute where it goes, paint it there.
 #
-# **Before you run it**: does every new pixel get a value in this way?
+# **Before you run it**: will every new pixel get a value in this way?
 
 # %%
 cos, sin = np.cos(np.deg2rad(20)), np.sin(np.deg2rad(20))
@@ -386,13 +396,17 @@ plt.show()
 print(f"holes near the middle: {(painted[32:96, 32:96].max(axis=2) == 0).mean():.0%} of the pixels")
 
 # %% [markdown]
+# It will not: even near the middle, 8 % of the new pixels got none.
+#
 # So everyone does it the other way round: for each *new* pixel, compute the point of the old
-# picture that it shows. That is **inverse mapping**. The move is a 2×3 matrix that sends old (x, y)
-# to new; we invert it.
+# picture that it shows. That is **inverse mapping**. The move itself is a 2×3 matrix that sends old
+# (x, y) to new, and we invert it. Moves that such a matrix can describe are called **affine**:
+# shift, turn, zoom, flip, and mixtures of them.
 #
 # Where is "a pixel"? It is a little square, with its centre at half numbers: the first one at
-# (0.5, 0.5). With that, "nearest" needs no rounding rule. We ask which square the point lies *in*.
-# The image may blend the four centres around the point (**bilinear**); the mask picks one id.
+# (0.5, 0.5). With that, "nearest" needs no rounding rule. We ask which square the point lies *in*,
+# and the mask takes the id of that square. The image may blend the four pixels whose centres lie
+# around the point (**bilinear**).
 
 # %% tags=["defines"]
 def rotation(degrees, height, width, scale=1.0):
@@ -428,8 +442,8 @@ def warp(image, mask, matrix, fill=0, fill_mask=255):
     return np.where(inside[..., None], bilinear(image, x, y), fill).astype(np.uint8), new_mask
 
 # %% [markdown]
-# A check by known answers: a turn by 90° is `np.rot90`, and a flip is a matrix as well. Then the
-# libraries, with the same angle.
+# First a check against known answers: a turn by 90° is `np.rot90`, and a flip is a matrix as well.
+# Then the libraries, with the same angle.
 #
 # **Before you run it**: both libraries are asked for `20`. Will they turn in the same direction?
 
@@ -453,14 +467,18 @@ print("mean difference of the images, in steps of 255: below", np.ceil(10 * off)
 assert (theirs["mask"] == turned_mask).mean() > 0.999, "the same angle gives the same mask"
 
 # %% [markdown]
-# OpenCV and Albumentations count angles counter-clockwise, torchvision's `affine` clockwise. Mix
-# two libraries in one pipeline, and you have the next way to fall out of step.
+# They will not. OpenCV and Albumentations count angles counter-clockwise, torchvision's `affine`
+# clockwise (and its `rotate` counter-clockwise). Turn the image with one and the mask with another,
+# and you have the next way to fall out of step.
+#
+# The dots along the frame on the right are no mistake: there Albumentations blends the outermost
+# pixels with the black that it fills in, and ours does not.
 #
 # ## 6 Blending ids
 #
-# Lesson 01 showed that a blended resize invents classes. A turn does the same, and the mistake is
-# easier to make: in most libraries the way of blending is *one* argument for all. Here OpenCV
-# turns a mask of cars only.
+# Lesson 01 showed that a blended resize invents classes. A turn does the same. OpenCV does not know
+# which of your arrays is a mask: it blends whatever it is given, unless you ask for something else.
+# Here it turns a mask in which we kept the cars only.
 
 # %%
 cars = np.where(mask == 2, 2, 0).astype(np.uint8)                  # 0 and 2, no person
@@ -476,8 +494,9 @@ print("person pixels:", (blended == 1).sum(), "and", (picked == 1).sum())
 assert set(np.unique(picked)) <= {0, 2}, "ask for nearest on masks: a turn must not invent ids"
 
 # %% [markdown]
-# Here the set of ids catches it only because this picture has no person. With void in the mask the
-# blend gives numbers of all sizes, and `check_ids` stops at once.
+# Here the set of ids catches it only because we took the people out of this mask: 1 is otherwise an
+# id like any other. With void in the mask the blend gives numbers of all sizes, and `check_ids`
+# stops at once.
 #
 # ## 7 Fill: black is not background
 #
@@ -501,20 +520,20 @@ plt.show()
 assert (right[1][outside[-1]] == 255).all(), "what lies outside the old frame must be void"
 
 # %% [markdown]
-# So: 255 in the mask. What the image gets then matters little, since nobody is asked about it.
-# (The package takes ImageNet's mean colour, which is 0 once normalised, so that a network's own
-# padding looks the same.) A border that mirrors the picture is fine as well, if the mask is
-# mirrored with it.
+# About a tenth. So: 255 in the mask. What the image gets then matters little, since nobody is asked
+# about it. (The package takes ImageNet's mean colour, which is nearly 0 once normalised. A network
+# pads its own edges with zeros, as lesson 03 shows, so the two look alike.) A border that mirrors
+# the picture is fine as well, if the mask is mirrored with it.
 #
-# The same number in two libraries is called `fill_mask=255` and `fill={Mask: 255}`. Names like
-# these change.
+# Albumentations calls this number `fill_mask=255`, torchvision `fill={tv_tensors.Mask: 255}`. Names
+# like these change.
 #
 # ## 8 One pipeline, and a library that only warns
 #
 # In older versions of Albumentations the fill of a mask was called `mask_value`, and code that was
 # written then still says so.
 #
-# **Before you run it**: what does the version of today do with the old name? Does it stop?
+# **Before you run it**: what will the version used here, 2.0.8, do with the old name? Will it stop?
 
 # %%
 with warnings.catch_warnings(record=True) as caught:
@@ -527,8 +546,8 @@ except ValueError as error:
     print("strict:", error)
 
 # %% [markdown]
-# A warning, which scrolls by, and void is background again. `strict=True` makes it an error. Always
-# set it.
+# It warns, the warning scrolls by, and what should be void is background again. `strict=True` makes
+# an error of it. Always set it.
 #
 # Three more surprises of the same kind, each with the line that mends it. First: `fill_mask` is the
 # fill of *all* masks, also of an instance map that travels along as a further mask.
@@ -544,11 +563,12 @@ mended = A.PadIfNeeded(160, 160, fill_mask=(255, 0), p=1)(image=crowd, mask=two)
 assert np.array_equal(np.unique(mended[..., 1]), np.unique(instances)), "no new object"
 
 # %% [markdown]
-# An object of number 255 has appeared around the picture. As two channels of one mask each gets a
-# fill of its own: void for classes, 0 ("no object") for instances. This is what the package does.
+# An object of number 255 has appeared around the picture. The cure: stack both as two channels of
+# one mask, and each gets a fill of its own, void for classes and 0 ("no object") for instances.
+# This is what the package does.
 #
-# Second: resizing. Lesson 01 showed that plain nearest shifts a mask by half a pixel. From 16 to 10
-# columns, and which old columns are picked:
+# Second: resizing. Lesson 01 showed that plain nearest shifts a mask, by up to half a new pixel. We
+# go from 16 columns to 10, and print which old columns are picked:
 
 # %%
 ramp = np.arange(16, dtype=np.uint8)[None].repeat(16, axis=0)      # each pixel holds its column
@@ -560,8 +580,11 @@ print(f"torchvision,    {'as it comes':11}", tv[0], f"mean {tv[0].mean():.1f}")
 assert (small_ramp[0] + small_ramp[0, ::-1] == 15).all(), "exact nearest favours neither side"
 
 # %% [markdown]
-# Both libraries shift by default, and both know an exact way: ask for `INTER_NEAREST_EXACT` (in
-# torchvision `NEAREST_EXACT`). The image, blended, does not shift.
+# Both libraries shift by default: the mean of the picked columns is 6.8 and should be 7.5. The
+# image, blended, does not shift. Both know an exact way. In Albumentations, ask for
+# `INTER_NEAREST_EXACT`. In torchvision it is `NEAREST_EXACT`, with a trap of its own: older
+# versions take plain nearest for a `tv_tensors.Mask` whatever you ask for, and do not tell you.
+# (Version 0.29.2 obeys.)
 #
 # The third surprise is about chance, and gets a section of its own (10). Here is the whole pipeline
 # as the package makes it, with all of these settled:
@@ -596,11 +619,12 @@ assert np.array_equal(ids, mask[:, ::-1]), "wrap masks in tv_tensors.Mask"
 
 # %% [markdown]
 # A plain tensor beside an image is passed through untouched, since it might be anything. That is
-# section 1 again, by the shape of a forgotten wrapper.
+# section 1 again: the mask stayed behind, this time for want of a wrapper.
 #
-# Wrapped, torchvision and our own hands agree. (`scale` zooms; a matrix of ours does the same.) The
-# package puts both libraries behind one call. They draw their random numbers differently, so we
-# compare pipelines in which nothing is left to chance.
+# With the wrapper, torchvision and our own hands agree. (`scale` zooms; our matrix can do that
+# too.) The package puts both libraries behind one call, and each is a **backend** of it, the
+# library that does the work. They draw their random numbers differently, so we compare pipelines in
+# which nothing is left to chance.
 
 # %%
 steps = v2.Compose([v2.RandomHorizontalFlip(p=1), v2.RandomAffine(
@@ -619,8 +643,8 @@ assert same > 0.99, "the backends differ in geometry"
 assert (a["image"] - b["image"]).abs().mean() < 0.1, "the backends differ in the image"
 
 # %% [markdown]
-# One difference is left to see. We turn a picture of one single grey, 200, and fill with the same
-# 200. Whatever is not 200 afterwards was made by the library.
+# One difference between the libraries is left. We turn a picture of one single grey, 200, and fill
+# with the same 200. Whatever is not 200 afterwards was made by the library.
 
 # %%
 gray = torch.full((3, 64, 64), 200, dtype=torch.uint8)
@@ -634,16 +658,17 @@ assert al.min() == 200
 
 # %% [markdown]
 # At the frame torchvision blends with black before it fills. The seam is a pixel wide and the mask
-# is right, so it costs little; but a network could learn what the frame looks like. Now you know
-# where it comes from.
+# is right, so it should cost little; but a network could learn what the frame looks like. If you
+# ever meet such lines, you know where they come from.
 #
 # ## 10 Chance, drawn once
 #
 # Augmentation lives on random numbers. Two things can go wrong, and both are silent: numbers that
-# hang together, and numbers that repeat.
+# depend on each other, and numbers that repeat.
 #
-# First: two flips, each with probability one half. Four outcomes, each in a quarter of all cases.
-# To make a run repeatable we give the pipeline a seed.
+# First: two flips, each with probability one half. There are four outcomes, and each should come in
+# a quarter of all calls. To make a run repeatable we give the pipeline a **seed**, the number that
+# all its draws start from.
 #
 # **Before you run it**: how often will exactly one of the two flips happen, in 1,000 calls?
 
@@ -670,9 +695,10 @@ for name, (none, across, down, both) in counts.items():
 assert min(counts["one generator"]) > 180, "each of four outcomes in about a quarter of the calls"
 
 # %% [markdown]
-# With `seed=0` the two always agree: Albumentations 2.0.8 starts every step on the same stream of
-# numbers, so the steps throw the same dice. Half of the views you asked for never occur. Given one
-# generator to share, they are independent.
+# With `seed=0`, never. The two flips always agree: Albumentations 2.0.8 starts every step on the
+# same stream of numbers, so all steps roll the same dice, and two of the four outcomes never occur.
+# Given one generator to share, the flips are independent. (The pipeline of section 3 had `seed=0`
+# too. There two calls were all we wanted to see; in training it would hold views back.)
 #
 # Second: **workers**. A `DataLoader` with `num_workers=2` starts two processes that load pictures,
 # and each begins with a *copy* of your pipeline, generator included. We play it through without
@@ -697,9 +723,11 @@ for name, kept in {"new workers each epoch": False, "persistent workers": True}.
 
 # %% [markdown]
 # 8 of 32: the second worker repeats the first, and the second epoch repeats the first epoch.
-# Training runs all the same, with a quarter of the variety you paid for.
+# Workers that are kept from epoch to epoch (`persistent_workers=True`) still repeat each other, but
+# not themselves: 16. Training runs all the same, with a quarter or a half of the variety you paid
+# for.
 #
-# There is a simple way out of all of this. Do not let a random state travel at all. Let every draw
+# There is one way out of all of this. Do not let a random state travel at all. Let every draw
 # *follow from numbers that you know*: the run's seed, the epoch, and the picture's index.
 
 # %% tags=["defines"]
@@ -726,9 +754,9 @@ show.grid(views, [f"(0, 0, {i})" for i in range(4)], legend=show.class_legend(),
 plt.show()
 
 # %% [markdown]
-# The package does it in this way: a data set is asked for `(epoch, index)`, and the loader's
-# sampler hands out such pairs. So the batches do not depend on how many workers there are. We try
-# it with real processes.
+# The package does it in this way: a data set is asked for `(epoch, index)`. The loader's
+# **sampler**, the part that decides which picture comes next, hands out such pairs. So the batches
+# do not depend on how many workers there are. We try it with real processes.
 
 # %%
 def batches(workers, epochs=2):
@@ -746,8 +774,9 @@ assert torch.equal(alone, team), "the number of workers must not change the data
 # ## 11 Objects and boxes come along
 #
 # An instance map is a mask with more ids: it moves by the same rule, nearest, with 0 for what comes
-# from outside. Boxes are harder. A **box** is `x1, y1, x2, y2`, in pixel edges. To move it, move
-# its four corners and take the box around them; then cut it at the frame, and drop what is empty.
+# from outside. Boxes are harder. A **box** is `x1, y1, x2, y2`, measured along the edges of pixels.
+# To move it, move its four corners and take the box around them; then cut it at the frame, and drop
+# it if nothing is left.
 
 # %% tags=["defines"]
 def warp_boxes(boxes, matrix, height, width):
@@ -761,7 +790,7 @@ def warp_boxes(boxes, matrix, height, width):
 
 # %% [markdown]
 # By pencil: the box `0, 0, 1, 2` in a 4×4 picture is one column wide and two rows high. Flip the
-# picture. Which box is it now? (If you wrote 4, 0, 3, 2: the smaller x comes first.)
+# picture from left to right. Which box is it now?
 
 # %%
 mirror4 = np.array([[-1.0, 0, 4], [0, 1, 0]])                      # x becomes 4 - x
@@ -773,6 +802,8 @@ assert np.array_equal(flipped_boxes, masks.boxes_from_masks(separate[:, :, ::-1]
 print(len(boxes), "boxes flipped: equal to the boxes of the flipped objects")
 
 # %% [markdown]
+# (If you wrote 4, 0, 3, 2: the smaller x comes first.)
+#
 # A crop is a shift into a smaller frame. Here there are two honest answers: cut the old boxes, or
 # take new boxes from the instance map.
 #
@@ -794,9 +825,13 @@ theirs = A.Compose([A.Crop(left, top, left + size, top + size, p=1)], strict=Tru
 assert np.allclose(theirs["bboxes"], cut, atol=1e-3), "Albumentations cuts the same boxes"
 
 # %% [markdown]
-# Where a crop takes away a part, the cut box keeps room for it, and the tight one fits what is
-# left. Under a turn the gap grows: the box around four turned corners is too large for
-# everything that is not a rectangle.
+# Not always. Of person 1001 something shows on both sides of the person in front, and the crop cut
+# the left part away: what is left begins at column 4, and the cut box still begins at 0. Car 2002
+# reached down to row 58 only in the part that is gone. The cut box keeps room for what was lost;
+# the tight one, from the map, fits what is left.
+#
+# Under a turn the gap grows. The box around four turned corners is too large for everything but a
+# rectangle that fills its old box.
 
 # %%
 matrix = rotation(30, 128, 128)
@@ -821,7 +856,7 @@ assert (ratio > 1).all(), "the box around turned corners is never smaller"
 
 # %% [markdown]
 # So where you have an instance map, move the map and take the boxes from it afterwards. Where you
-# have boxes only, keep turns small. Over five degrees the air hardly shows.
+# have boxes only, keep the turns small: the air grows with the angle.
 #
 # ## 12 The test that you keep
 #
@@ -829,10 +864,10 @@ assert (ratio > 1).all(), "the box around turned corners is never smaller"
 # month, and nobody looks then. So let us write the test, once, for *any* pipeline.
 #
 # The idea is the one of section 3: **hide in every pixel where it comes from**. Red holds x, green
-# holds y, blue marks the inside of the frame. Then whatever the transform did, each pixel of the
-# result tells which label belongs to it. The addresses must survive, so the pipeline runs with its
-# colour steps off (`colour=0`). A second, shorter test covers those: with colour or without, the
-# mask must come out the same.
+# holds y, blue marks the inside of the frame. Then, whatever the transform did, each pixel of the
+# result tells which label belongs to it. These addresses must survive, so the pipeline runs with
+# its colour steps off (`colour=0`). A second, shorter test covers those steps: with colour or
+# without, the mask must come out the same.
 
 # %% tags=["defines"]
 def coordinate_picture(side=64):
@@ -879,9 +914,9 @@ show.grid([picture, masks.PALETTE[ids], moved, masks.PALETTE[moved_ids]],
 plt.show()
 
 # %% [markdown]
-# A test that never fails is worth nothing. So here are this lesson's mistakes once more, six
-# pipelines that are wrong in one point each. **Before you run it**: which one will be the hardest
-# to find?
+# A test that never fails is worth nothing. So here are six of this lesson's mistakes once more, six
+# pipelines that are wrong in one point each. **Before you run them**: which one will leave the
+# fewest stray pixels?
 
 # %%
 def forgotten_flip(image, mask, seed, colour=0.2):
@@ -936,14 +971,19 @@ for transform in [small_augment, from_package, *broken]:
     assert (stray > 0 or leak) == (transform in broken), "the test is blind, or sees ghosts"
 
 # %% [markdown]
-# All six are found, and the two right ones pass without a single stray pixel. Copy these two
-# functions into the tests of your own project, hand them your own pipeline, and a whole family of
-# mistakes cannot come back.
+# All six are found, and the two right ones pass without a single stray pixel. Colour on the mask
+# leaves none either, since it moves nothing: only the second test sees it. Next comes the wrong
+# fill, which spoils the corners alone.
+#
+# Copy the three functions into the tests of your own project and hand them your own pipeline, and
+# this family of mistakes cannot come back unseen. What they do not look at: instance maps and boxes
+# (sections 8 and 11), and draws that repeat (section 10).
 #
 # ## 13 From files to batches
 #
 # Everything in its place: files, pairs by name, a split, a transform, batches. The split goes by a
-# hash of each *name*: a file that is added later moves no other from training to test.
+# **hash** of each name, a number computed from the name alone. So a file that is added later
+# moves no other from training to test, and the parts are only roughly 80, 10 and 10 %.
 
 # %%
 street = DATA / "street" / "plain"
@@ -974,7 +1014,8 @@ plt.show()
 
 # %% [markdown]
 # For validation and test nothing is left to chance: `eval_transform()` normalises, no more. A score
-# on augmented pictures would change from run to run, and be one of pictures nobody has.
+# on augmented pictures would change from run to run, and would be a score on pictures that nobody
+# has.
 
 # %%
 quiet = FolderPairs(street / "images", street / "masks", classes=masks.CLASSES, stems=val_stems,
@@ -987,34 +1028,37 @@ print("the same in every epoch, and every id as in the file:", True)
 # %% [markdown]
 # ## Summary
 #
-# Geometry moves the pair, colour the image alone, and what comes from outside is void. All
-# chance of a call follows from numbers that you can name.
+# What moves pixels moves the pair. Colour is for the image alone. What comes in from outside is
+# void. And all the chance in a call follows from numbers that you can name.
 #
 # | the mistake | what it cost here | what finds it |
 # |---|---|---|
 # | mask not flipped, or without wrapper | nearly all people, most cars | the coordinate picture |
-# | image and mask drawn one by one | labels, then the model's cars | the coordinate picture |
+# | image and mask from two draws | most labels, half the model's car IoU | the coordinate picture |
 # | colour on the mask | persons became cars | masks with and without colour |
 # | a bilinear mask | persons along the edges of cars | the coordinate picture; the set of ids |
 # | mask filled with 0 | false background in every corner | the coordinate picture |
 # | old argument names | void became background | `strict=True` |
 # | 255 in an instance map | an object that is not there | the set of instance ids |
-# | plain nearest | half a pixel, always to one side | the coordinate picture |
-# | one seed for all steps | half of the views | count the outcomes |
-# | copied random states | three quarters of the views | count different draws |
+# | plain nearest | up to half a pixel, always to one side | the coordinate picture |
+# | one seed for all steps | half of the outcomes | count the outcomes |
+# | copied random states | half or three quarters of the views | count different draws |
 # | boxes by turned corners | boxes with air | boxes from the instance map |
 #
 # ## If it goes wrong
 #
 # | symptom | cause | section |
 # |---|---|---|
-# | predictions are blurred stains around the middle | image and mask fell out of step | 3, 4 |
+# | predictions are stains without outlines | image and mask fell out of step | 1, 3, 4 |
 # | new ids after augmentation | colour or blending reached the mask | 2, 6 |
+# | image and mask lean to opposite sides | two ways to count an angle | 5 |
 # | dark corners are always "background" | masks are filled with 0 | 7 |
 # | "Argument(s) … are not valid" | an old or misspelt name: mend it, do not ignore it | 8 |
 # | one object too many | void was filled into the instance map | 8 |
-# | masks lie half a pixel off | plain nearest resizing | 8 |
+# | resized masks lie up to half a pixel off, always to one side | plain nearest resizing | 8 |
+# | thin dark lines in turned pictures | torchvision blends with black at the frame | 9 |
 # | only the image is flipped in torchvision | the mask is no `tv_tensors.Mask` | 9 |
+# | some combinations of flips never occur | one seed started every step alike | 10 |
 # | more workers, worse results | random states were copied | 10 |
 # | boxes are too large after a turn | corners were turned | 11 |
 # | scores differ between two runs of validation | chance in the evaluation transform | 13 |
@@ -1023,7 +1067,7 @@ print("the same in every epoch, and every id as in the file:", True)
 #
 # In
 # [exercises/ex02_synchronized_augmentation.ipynb](exercises/ex02_synchronized_augmentation.ipynb):
-# `ex02.broken_loaders` (which of six breaks the pairs?), `ex02.worker_seeds`, `ex02.flip_crop`,
+# `ex02.broken_loaders` (which of six break the pairs?), `ex02.worker_seeds`, `ex02.flip_crop`,
 # `ex02.shift_fill` (a move that leaves void), `ex02.crop_boxes`, and `ex02.keeps_pairs`: your own
 # test that catches every break.
 #
@@ -1034,10 +1078,12 @@ print("the same in every epoch, and every id as in the file:", True)
 #
 # - A. Buslaev et al., *Albumentations: Fast and Flexible Image Augmentations*, Information 11(2),
 #   2020, doi:10.3390/info11020125. Shown here: version 2.0.8.
+# - J. Deng et al., *ImageNet: A Large-Scale Hierarchical Image Database*, CVPR 2009,
+#   doi:10.1109/CVPR.2009.5206848: the photographs behind `MEAN` and `STD`.
 # - TorchVision, *Transforming and augmenting images* (`torchvision.transforms.v2`, `tv_tensors`).
+#   Shown here: version 0.29.2. On `NEAREST_EXACT` and masks: github.com/pytorch/vision/issues/9188.
 # - OpenCV, *Geometric Image Transformations*: `warpAffine`, and its inverse mapping.
 # - PyTorch, *torch.utils.data*: randomness in multi-process data loading.
-# - M. E. O'Neill and the NumPy developers, *NumPy random: parallel random number generation*: seeds
-#   made of several integers.
+# - NumPy, *Parallel Random Number Generation* (`numpy.random`): seeds made of several integers.
 # - O. Ronneberger, P. Fischer, T. Brox, *U-Net*, MICCAI 2015, arXiv:1505.04597, section 3.1: few
 #   pictures, much augmentation.
