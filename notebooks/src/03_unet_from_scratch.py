@@ -56,8 +56,8 @@ show.grid([image, masks.PALETTE[mask]], ["x", "target"], side=2.6, legend=show.c
 plt.show()
 
 # %% [markdown]
-# The network has the shape of a U. Each box is two convolutions; the numbers are channels, with
-# `width=8` and `depth=2`:
+# The network has the shape of a U. Each box is two convolutions; the numbers are channels.
+# `width=8` is the number at the top, and `depth=2` says how often the path goes down:
 #
 # ```text
 #  x (3, 64, 64)                                            logits (3, 64, 64)
@@ -78,8 +78,8 @@ plt.show()
 # A 3×3 **convolution** replaces each pixel by a weighted sum of itself and its eight neighbours.
 # `padding=1` lays a frame of zeros around, so that the size stays.
 #
-# **Before you run it**: with nine weights of 1, which number comes out at the upper left, and which
-# in the very middle of the 4×4?
+# **Before you run it**: with nine weights of 1, which number comes out in the upper left corner,
+# and which at row 1, column 1 (counted from 0)?
 
 # %%
 tiny = torch.tensor([[1., 1, 0, 0],
@@ -92,6 +92,9 @@ by_hand = sum(F.pad(tiny, (1, 1, 1, 1))[..., i:i + 4, j:j + 4] for i in range(3)
 assert torch.equal(out, by_hand), "nine shifted copies, added: that is all a convolution is"
 
 # %% [markdown]
+# 4 in the corner, where the frame adds only zeros, and 6 at row 1, column 1, from where the 2 is
+# just in reach.
+#
 # Two such layers, one after the other, see 5×5. What if we forget the **ReLU** between them, the
 # step that sets negative numbers to zero? Every shape stays right. Let us look for a single 5×5
 # convolution that does the same as both layers. Its weights are what comes out when one lonely 1
@@ -142,7 +145,8 @@ assert with_relu == 1 and without <= 0.75, "put a ReLU between any two convoluti
 # The block also gets a **normalisation** after each convolution, which brings every channel to mean
 # 0 and spread 1, so that twenty layers in a row neither explode nor fade. *Batch* norm takes mean
 # and spread over the whole batch (section 12 shows the price), *group* norm over each picture by
-# itself. Both subtract the mean, so a bias before them would be taken away again: we leave it out.
+# itself. Batch norm subtracts the mean of each channel, so a bias before it would be taken away
+# again, and both norms add a bias of their own: we leave the convolution's out.
 
 # %% tags=["defines"]
 import torch
@@ -203,6 +207,9 @@ assert torch.allclose(two(gray + gray.flip(-1)), two(gray) + two(gray.flip(-1)),
 assert not torch.allclose(plain(a + b) + plain(0 * x), plain(a) + plain(b), atol=1e-4), "linear"
 
 # %% [markdown]
+# The square's corner became 4 and its middle 9, and the test for linearity tells the block from
+# `two`. On to the next part.
+#
 # ## 3 Down: halve, then look again
 #
 # **Max pooling** keeps the greatest of each 2×2 and drops three. After it, a 3×3 convolution covers
@@ -269,8 +276,9 @@ row = torch.tensor([[[[0., 4]]]])                                             # 
 print(F.interpolate(row, scale_factor=2, mode="bilinear")[0, 0, 0].tolist())
 
 # %% [markdown]
-# The last line reads: new centres lie a quarter and three quarters of the way, so 0 and 4 become
-# 0, 1, 3, 4. (It is lesson 01's rule of centres again.)
+# The last line: the centres of the two inner pixels lie a quarter and three quarters of the way
+# from 0 to 4, so they become 1 and 3; the outer two lie beyond the old centres and copy them. (It
+# is lesson 01's rule of centres again.)
 
 # %% tags=["defines"]
 def upsampler(up, in_channels, out_channels):
@@ -477,8 +485,9 @@ for norm in unet.NORMS:
 print(tried, "networks, each with logits of the picture's size")
 
 # %% [markdown]
-# Then value and gradient, for the network as for its parts. To test a skip *inside* a network, we
-# hook into each `Up`, replace the skip that it is handed by zeros, and ask whether the logits move.
+# Then value and gradient, for the network as for its parts. To test a skip *inside* a network we
+# use a **hook**, a function that PyTorch calls whenever a certain layer runs. We hook into each
+# `Up`, replace the skip that it is handed by zeros, and ask whether the logits move.
 
 # %% tags=["defines"]
 def check_skips(net, x):
@@ -588,9 +597,10 @@ show.grid([masks.PALETTE[255 * hits[0].int()] for hits in right.values()], list(
 plt.show()
 
 # %% [markdown]
-# All of them, half of them, and in between. The wrong order is the nastiest of the three: it
-# learns, it has the right shape, it beats guessing, and it has lost the finest skip. The test for
-# it: **the last `Up` must be handed the output of the first block**, and nothing else.
+# All of them, some in between, and half of them, which is guessing. The wrong order is the nastiest
+# of the three: it learns, it has the right shape, it beats guessing, and it has lost the finest
+# skip. The test for it: **the last `Up` must be handed the output of the first block**, and nothing
+# else.
 
 # %%
 assert copied["newest first"] > 0.98 and copied["zeros"] < 0.6, "skips carry detail, zeros do not"
@@ -663,7 +673,7 @@ for depth in range(5):
     print(f"depth {depth}: {high - low + 1} pixels")
 
 # %% [markdown]
-# From 5 pixels at depth 0 to 188 at depth 4: each level about doubles it.
+# From 5 pixels at depth 0 to 188 at depth 4: each level more than doubles it.
 #
 # The machine can check that. The gradient of one logit with respect to the picture is zero where
 # pixels have no influence. To miss none, we make all weights positive, and average where the
@@ -797,7 +807,8 @@ for option in [dict(), dict(width=16), dict(depth=3), dict(stem=2), dict(up="bil
 
 # %% [markdown]
 # About the same: both take work to a quarter. But the stem keeps the weights, and sees twice as
-# far. Less depth saves weights, and little work. Lesson 05 trains with a stem.
+# far. One level less saves three quarters of the weights, but only a quarter of the work. Lesson 05
+# trains with a stem.
 #
 # ## 10 The first sanity check: overfit one picture
 #
@@ -852,7 +863,9 @@ assert scores[0] < 0.5, "and it did not know it beforehand"
 #
 # ## 11 A softmax too many
 #
-# Cross-entropy in PyTorch wants logits and takes the softmax itself. Many networks end with a
+# **Softmax** turns the logits of a pixel into probabilities: *e* to the power of each, divided by
+# their sum. Cross-entropy is then -log of the probability that the true class got, averaged over
+# the pixels. In PyTorch it wants logits and takes the softmax itself. Many networks end with a
 # softmax "to get probabilities", and then it is taken twice. Nothing fails: probabilities are
 # numbers as well.
 #
@@ -891,9 +904,9 @@ plt.show()
 assert min(stuck) > 0.55 and losses[-1] < 0.1, "hand logits to cross-entropy, not probabilities"
 
 # %% [markdown]
-# It learns all the same, and that is why the mistake lives long: it learns worse, and its loss
-# looks stuck. **A cross-entropy that stops at 0.55 with three classes is a softmax too many** (at
-# 0.31 with two classes, at 2.12 with 21). The test: on a perfect answer the loss must be 0.
+# Its loss falls all the same, and that is why the mistake lives long; only it looks stuck far above
+# 0. **A cross-entropy that stops at 0.55 with three classes is a softmax too many** (at 0.31 with
+# two classes, at 2.12 with 21). The test: on a perfect answer the loss must be 0.
 #
 # ## 12 `eval()`, forgotten
 #
@@ -976,9 +989,9 @@ assert scores[20] > 0.7, "with skips, 20 steps are enough for the outlines"
 
 # %% [markdown]
 # Above, outlines sharpen from step to step. Below, what is large comes first and as a blob, and
-# what is thin comes last. (A comb of stripes, if you see one, is the checkerboard of section 4.)
-# The damage in numbers, on the outlines alone: the share of right pixels within one pixel of a
-# border.
+# what is thin comes last. (A comb of stripes, if you see one, shows the 2×2 stamps of section 4:
+# the columns of a stamp do not agree yet.) The damage in numbers, on the outlines alone: the share
+# of right pixels within one pixel of a border, void left out.
 
 # %% tags=["nbval-ignore-output"]
 border = F.max_pool2d(torch.tensor(show.edges(mask))[None].float(), 3, 1, 1)[0] > 0   # (64, 64)

@@ -59,7 +59,8 @@ plt.show()
 
 # %% [markdown]
 # One person pixel is missed, one background pixel is a false alarm, one car pixel is called a
-# person. The two void pixels (light grey) are neither right nor wrong.
+# person. The two void pixels (light grey) are neither right nor wrong. All others are right: dark
+# where that is background, mid grey where it is an object.
 #
 # Take a pencil. Count the pixels of each *true* class by what was *predicted* there, and write the
 # nine counts into a table: a row for each true class, a column for each predicted one. This is the
@@ -197,8 +198,9 @@ def imagine(objects, seed):
     return torch.from_numpy(np.log(planes + 1e-3) + noise).float()
 
 # %% [markdown]
-# We do this for the first 24 pictures of the full validation set, look at one of them, and count
-# all of them into one matrix. That could be any network after a few minutes of training.
+# We do this for the first 24 validation pictures of `full`, the harder of the course's two sets,
+# look at one of them, and count all of them into one matrix. That could be any network after a few
+# minutes of training.
 
 # %%
 scenes = [Street("val", "full", instances=True)[k] for k in range(24)]  # image, mask, instances
@@ -218,8 +220,9 @@ assert torch.equal(matrix, package.matrix), "one call over all pictures counts t
 # %% [markdown]
 # ## 5 Accuracy lies
 #
-# Look at the last line. Now take the laziest model there is: whatever the picture, it says
-# background.
+# Look at the last line: 98 of 100 pixels are right. (**Recall**, a new column, is the share of a
+# class's true pixels that were found, TP / (TP + FN).) Now take the laziest model there is:
+# whatever the picture, it says background.
 #
 # **Before you run it**: guess its pixel accuracy on these 24 pictures, and its IoU of person.
 
@@ -388,7 +391,8 @@ print(dict(zip(sides.tolist(), by_formula.round(2).tolist(), strict=True)))
 # So a low IoU may mean "missed" or only "small, and off by one". IoU cannot tell these apart; a
 # metric of outlines can. **Boundary F**: take the outline of the class in both masks. Precision is
 # the share of the predicted outline that lies within 2 pixels of the true one; recall is the share
-# of the true outline within 2 pixels of the predicted one; F is their harmonic mean.
+# of the true outline within 2 pixels of the predicted one; F is their harmonic mean, 2 · precision
+# · recall / (precision + recall).
 
 # %% tags=["defines"]
 import cv2
@@ -508,7 +512,8 @@ assert ways["logits, bilinear"][0].shape == targets.shape, "score at the size of
 # lower. **Resize the logits, then argmax, and score at the size of the truth.**
 #
 # A cousin of this mistake is a threshold on the wrong thing. "Person where the prediction is over
-# 0.5" means three things, and two of them are wrong:
+# 0.5" means three things, and two of them are wrong. (A pixel's *probabilities* come from its
+# logits by **softmax**: *e* to the power of each, divided by their sum.)
 
 # %%
 prob = logits.softmax(dim=1)                                        # (24, 3, H, W), sums to 1
@@ -520,8 +525,9 @@ nowhere = (prob.max(dim=1).values <= 0.5).sum()
 print("pixels where no class is over 0.5:", "some" if nowhere else "none")
 
 # %% [markdown]
-# `ids > 0.5` makes people of all cars; a *logit* of 0.5 is no particular probability. With three
-# classes even 0.5 of the probability leaves pixels in no class, where argmax decides.
+# `ids > 0.5` makes people of all cars; a *logit* of 0.5 is no particular probability. And with
+# three classes even a threshold of 0.5 on probabilities leaves some pixels without a class, where
+# argmax would decide.
 
 # %% [markdown]
 # ## 11 From score to loss
@@ -650,9 +656,10 @@ wrong = (preds[18] != targets[18]) & (targets[18] != 255)
 print("push at a wrong pixel: once {:.1f}, twice {:.1f}".format(*(m[wrong].mean() for m in maps)))
 
 # %% [markdown]
-# The push is weaker just where the model is wrong, and the surer it is, the weaker: a sure softmax
-# is nearly flat. What that does shows on the smallest example: we let gradient descent move the 4×4
-# scores themselves, as if they were a network with nothing to learn but this picture.
+# A good loss pushes where the model is wrong, and with one softmax it does. With two the push is
+# weaker just there, and the surer the model, the weaker: a sure softmax is nearly flat. What that
+# does shows on the smallest example: we let gradient descent move the 4×4 scores themselves, as if
+# they were a network with nothing to learn but this picture.
 
 # %%
 def descend(loss, start, target, steps=300, rate=5.0):
@@ -673,9 +680,10 @@ print(f"the least loss that is possible with softmax twice: {np.log(np.e + 2) - 
 assert (descend(twice, confident, tiny).argmax(dim=1) == tiny).sum() < 14
 
 # %% [markdown]
-# With softmax twice the confident mistakes stay for ever, and the loss cannot fall below 0.55 for
-# three classes: probabilities differ by 1 at most, and e / (e + 2) is all that this can become. If
-# a training loss stalls just above log(e + C - 1) - 1, look for a second softmax.
+# With softmax twice the confident mistakes are all still there after 300 steps. And even without mistakes
+# the loss cannot fall below 0.55 for three classes: probabilities differ by 1 at most, and e / (e +
+# 2) is all that this can become. If a training loss stalls just above log(e + C - 1) - 1, look for
+# a second softmax.
 #
 # ## 14 Dice, IoU and Tversky as losses
 #
@@ -725,8 +733,8 @@ def tversky_loss(logits, target, ignore_index=255, alpha=0.3, beta=0.7, classes=
 # loss.
 #
 # **By pencil**: the soft hits of person. Two pixels are truly person; one has p = 0.787, the other
-# 0.107. Then three judges: a NumPy oracle for probabilities, torchmetrics for hard answers (logits
-# so large that p is 0 or 1), and the package.
+# 0.107. Then three judges: a NumPy oracle (the same sums, written independently) for probabilities,
+# torchmetrics for hard answers (logits so large that p is 0 or 1), and the package.
 
 # %%
 hits, said, true = overlaps(scores, tiny)
@@ -764,9 +772,11 @@ assert overlaps(logits[20:21], targets[20:21])[2][2] == (targets[20] == 2).sum()
 assert (clamped == 2).sum() > (targets == 2).sum(), "clamp made cars out of void"
 
 # %% [markdown]
-# `clamp` makes void the *last* class. What void should do is nothing at all, and that can be
-# tested: put anything into the void pixels, and neither value nor gradient may move. Even
-# infinity and NaN, which multiplying by 0 would not remove (0 · NaN is NaN); `masked_fill` does.
+# `clamp` makes void the *last* class, here car. So the truth of car gains every seam, the people's
+# too, and a perfect answer scores 0.93 for car and 0.83 for person. What void should do is nothing
+# at all, and that can be tested: put anything into the void pixels, and neither value nor gradient
+# may move. Even infinity and NaN, which multiplying by 0 would not remove (0 · NaN is NaN);
+# `masked_fill` does.
 
 # %%
 spoilt = logits[one].clone()
@@ -844,12 +854,15 @@ ce, focal = (push(loss, logits, targets)[(preds == 0) & (targets == 0)].sum()
 print(f"share of the push on right background: cross entropy {ce:.0%}, focal {focal:.0%}")
 
 # %% [markdown]
+# (The pencil rounded p, hence 0.390.) Focal loss does what it promises: right background now gets
+# 7 % of the push, where cross entropy spent 27 % on it. The last loss goes back to IoU.
+#
 # ## 18 Lovász: IoU with a slope
 #
 # Soft IoU equals IoU only for hard answers, and in between it is some other function. The **Lovász
 # loss** connects the same corners by straight lines. Sort the pixels by their error |t - p|, worst
-# first. Make them wrong in this order, and note by how much each one raises 1 - IoU. The loss is
-# the sum of errors, each times its own step.
+# first. Make them wrong in this order, and note by how much each one raises 1 - IoU. The loss of a
+# class is the sum of errors, each times its own step.
 
 # %% tags=["defines"]
 def lovasz_softmax(logits, target, ignore_index=255, classes="present"):
@@ -988,14 +1001,14 @@ for name, loss in {"Dice": dice_loss, "cross entropy": cross_entropy, "CE + Dice
 # | the pitfall | what it cost here | what catches it |
 # |---|---|---|
 # | accuracy | an empty answer scores 0.88 | the lazy answer, class by class |
-# | an absent class as 0 or as 1 | the mean moves by 0.2 either way | NaN and `nanmean` |
+# | an absent class as 0 or as 1 | a mean of 0.68 becomes 0.45 or 0.79 | NaN and `nanmean` |
 # | void counted | a perfect answer loses 0.17 for person | the truth against itself |
 # | mIoU averaged over batches | another number for each batch size | summed matrices |
 # | background and 0/0 in Dice | an empty answer scores 0.95 | the lazy answer |
 # | the target made small | no longer comparable | the size of the truth |
 # | ids resized | IoU of person from 0.47 to 0.18 | logits first, then argmax |
 # | a threshold on ids or logits | IoU of person under 0.2 | softmax first |
-# | softmax twice | the loss stalls at 0.55 | the least loss; one picture overfitted |
+# | softmax twice | the loss cannot fall below 0.55 | the least loss; one picture overfitted |
 # | an all-void batch | NaN | `loss(x, all_void) == 0` |
 # | one-hot of 255, clamped | void becomes the last class | sums of the planes |
 # | sums in fp16 | infinity, NaN | `logits.float()` |
@@ -1005,7 +1018,7 @@ for name, loss in {"Dice": dice_loss, "cross entropy": cross_entropy, "CE + Dice
 # | symptom | cause | section |
 # |---|---|---|
 # | 0.9 or more after one epoch, empty predictions | accuracy, or a Dice like it | 5, 8 |
-# | the best model scores 0.9 at most | void is counted | 6 |
+# | a score that stops near 0.9 though the masks look perfect | void is counted | 6 |
 # | validation score changes with the batch size | means of batches | 7 |
 # | your mIoU and theirs differ a little | by image or set, absent classes, size | 3, 7, 10 |
 # | outlines of another class around objects | ids were resized or averaged | 10 |

@@ -9,8 +9,8 @@
 # - ○ **not attempted yet**
 #
 # Nothing you write can hurt the notebook: a loop without an end is stopped after 20 seconds. When
-# you are stuck, run `hint("ex03.flops")`, and run it again for more: the last hint shows the target
-# itself.
+# you are stuck, run `hint("ex03.flops")`, and run it again for more: the last hint shows what is
+# wanted, on an example.
 #
 # | exercise | level | points | minutes (an estimate) |
 # |---|---|---|---|
