@@ -472,7 +472,7 @@ class UNet(nn.Module):
         return logits[..., :height, :width]
 
 # %% [markdown]
-# Shapes first: all norms, all ways up, both stems, and sizes that do not divide by anything.
+# Shapes first: all norms, all ways up, stems of 1, 2 and 4, and odd sizes as well.
 
 # %%
 tried = 0
@@ -700,7 +700,7 @@ assert reached.amin(0).tolist() == [low, low] and reached.amax(0).tolist() == [h
 
 # %% [markdown]
 # Equal to the pixel. But *can see* is not *does look*. Here is the same gradient in a network with
-# ordinary random weights, averaged over twenty pictures of noise, with the box that we worked out.
+# ordinary random weights, summed over twenty pictures of noise, with the box that we worked out.
 #
 # **Before you run it**: will the influence fill the box evenly?
 
@@ -730,7 +730,8 @@ print("the middle 6 % of the box have more than 90 % of the influence:", bool(mi
 #
 # Parameters fill memory, and **FLOPs** (additions and multiplications) take time. A 3×3 convolution
 # from `i` to `o` channels has `9·i·o` weights. Each of its `H·W` outputs a channel takes `9·i`
-# products, and as many sums: `2·9·i·o·H·W` FLOPs.
+# products, and as many sums: `2·9·i·o·H·W` FLOPs. (MFLOPs are millions of them, GFLOPs thousands of
+# millions.)
 #
 # Going down a level, channels double: four times the weights. The picture has a quarter of the
 # pixels. **Before you run it**: on which level of the U does most of the work happen? On which do

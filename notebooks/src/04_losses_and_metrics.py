@@ -174,10 +174,10 @@ print(f"with 1 instead, mean {ours.nan_to_num(1).mean():.2f}")
 assert ours.isnan().tolist() == [False, False, True], "0 of 0 is no score: NaN, not 0 or 1"
 
 # %% [markdown]
-# Three conventions, three means, one prediction. A 0 punishes the model for a class that it
-# rightly left out; a 1 rewards it for nothing. **NaN** says "there is no score here", and `nanmean`
-# leaves it out. (torchmetrics' own macro mean leaves absent classes out as well; the list with
-# `average=None` does not tell a 0 that was earned from a class that is absent.)
+# Three conventions, three means, one prediction. A 0 punishes the model for a class that it rightly
+# left out; a 1 rewards it for nothing. **NaN** says "there is no score here", and `nanmean` leaves
+# it out. (torchmetrics' own mean, `average="macro"`, leaves absent classes out as well; the list
+# with `average=None` does not tell a 0 that was earned from a class that is absent.)
 
 # %% [markdown]
 # ## 4 Predictions without a model
@@ -287,7 +287,7 @@ assert torch.equal(total, matrix), "sum the matrices, whatever the batches, then
 # %% [markdown]
 # It does: a ratio of sums is not a mean of ratios. The batch size is a setting of your loader, and
 # it must not change a score. **Add up the matrices, divide once at the end**: that is the *data-set
-# IoU*, what Pascal VOC and Cityscapes report.
+# IoU*, what the benchmarks Pascal VOC and Cityscapes report.
 #
 # Batches of *one* are a case of their own. The mean over pictures is a respectable metric, the
 # **image-averaged IoU**: each picture weighs the same, where the data-set IoU lets each *pixel*

@@ -89,9 +89,9 @@ check("ex03.up", up_forward)
 # Six U-Nets of depth 1, `A` to `F`. All give logits of the right shape. In some of them the skip
 # does not do its work: no values pass through it, or no gradients. Which ones?
 #
-# A shape is no evidence, and the code of a stranger is little. Ask the networks themselves: each
-# has `.first`, `.downs[0]`, `.ups[0]` and `.head`, and PyTorch's forward hooks let you change or
-# read what a part is handed and what it gives back.
+# A shape is no evidence, and a look at a stranger's code is weak evidence. Ask the networks
+# themselves: each has `.first`, `.downs[0]`, `.ups[0]` and `.head`, and PyTorch's forward hooks let
+# you change or read what a part is handed and what it gives back.
 
 # %%
 nets = networks()  # {"A": …, …, "F": …}

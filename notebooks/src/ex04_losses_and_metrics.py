@@ -43,8 +43,8 @@ plt.show()
 # *warm-up, 2 points, about 10 minutes (an estimate)*
 #
 # Count the pixels by true class (row) and predicted class (column). A loop over pixels gives the
-# right counts; `np.bincount` on one number for each pair gives them a thousand times faster. Void
-# pixels of the target count nowhere. Up to 20 classes: mind the `uint8`.
+# right counts; `np.bincount` on one number for each pair gives them far faster. Void pixels of the
+# target count nowhere. Up to 20 classes: mind the `uint8`.
 
 
 # %%
@@ -222,8 +222,9 @@ check("ex04.iou_loss", iou_loss)
 # is a choice, so it belongs to the **validation** split. What the choice is worth is then measured
 # on the **test** split, once.
 #
-# Here is why the IoU of the test split looks better when the threshold is chosen there. The dots
-# mark the best threshold of each split, for a made-up model of people:
+# Why not choose on the test split? The dots mark the best threshold of each split, for a made-up
+# model of people. They differ by chance, and whoever chooses on the test split reports the chance
+# along with the model: here it is little, and it grows with everything else that is chosen there.
 
 # %%
 rng = np.random.default_rng(5)
