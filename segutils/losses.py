@@ -36,7 +36,7 @@ def cross_entropy(logits, target, ignore_index=255, weight=None):
 def focal_loss(logits, target, ignore_index=255, gamma=2.0, alpha=None):
     """Mean over the valid pixels of -alpha (1 - p)^gamma log p, with p = p(true class).
 
-    Pixels that are already right count less; ``gamma=0`` is cross entropy. ``alpha`` (C,) scales
+    Pixels that are already right count less; ``gamma=0`` is cross-entropy. ``alpha`` (C,) scales
     each pixel by its true class; unlike ``weight`` in :func:`cross_entropy` it does not enter
     the divisor, which is the number of valid pixels. Lin et al. 2017, equations 4 and 5, with a
     softmax in place of their sigmoid. Lesson 04.
@@ -117,7 +117,7 @@ def lovasz_softmax(logits, target, ignore_index=255, classes="present"):
 def ce_dice(logits, target, ignore_index=255, ce=1.0, dice=1.0):
     """``ce`` * :func:`cross_entropy` + ``dice`` * :func:`dice_loss`; what the course trains with.
 
-    Cross entropy gives every pixel a steady slope, Dice weighs small classes like large ones.
+    Cross-entropy gives every pixel a steady slope, Dice weighs small classes like large ones.
     Lessons 04 and 05.
     """
     first = cross_entropy(logits, target, ignore_index)

@@ -132,9 +132,8 @@ def brighter(array, factor):
     return np.clip(np.round(array * factor), 0, 255).astype(np.uint8)
 
 
-four = np.dstack([image, mask])                            # (H, W, 4): RGB and ids
-bright = brighter(four, 1.5)
-show.grid([show.overlay(a[..., :3].copy(), a[..., 3]) for a in (four, bright)],
+bright = brighter(np.dstack([image, mask]), 1.5)           # (H, W, 4): RGB and ids
+show.grid([show.overlay(image, mask), show.overlay(bright[..., :3].copy(), bright[..., 3])],
           ["the pair", "everything brighter"], side=3, legend=show.class_legend(),
           caption="The people have turned into cars, and the car into a class nobody knows.")
 plt.show()
@@ -192,7 +191,7 @@ rng = np.random.default_rng(4)
 true = crop_of(image, 64, rng), crop_of(mask, 64, np.random.default_rng(4))
 assert apart[0].shape[:2] == apart[1].shape                        # and no complaint
 show.grid([show.overlay(*apart), show.overlay(*true)], ["two draws", "one draw"], side=3,
-          caption="Two windows on one street, at two places.", legend=show.class_legend())
+          caption="Left: image and labels come from two places.", legend=show.class_legend())
 plt.show()
 
 # %% [markdown]
@@ -355,7 +354,7 @@ one, two = car_iou["one draw"], car_iou["two draws"]
 assert one > 0.5, "the model with pairs should have learnt cars by now"
 assert two < one - 0.15, "the model without pairs should be clearly worse"
 print("the model with pairs is clearly better:", one - two > 0.15)
-chosen = [int(i) for i in (target == 2).sum(dim=(1, 2)).argsort(descending=True)[2:10:2]]
+chosen = (target == 2).sum((1, 2)).argsort(descending=True, stable=True)[2:10:2].tolist()
 rows = [[show.overlay(val[i], ids[i].numpy().astype(np.uint8)) for i in chosen]
         for ids in (target, predicted["one draw"], predicted["two draws"])]
 fig, axes = plt.subplots(3, 4, figsize=(8, 6.6))
@@ -365,7 +364,7 @@ for name, pictures, line in zip(["truth", "one draw", "two draws"], rows, axes, 
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     line[0].set_ylabel(name)
-show.below(fig, "Bottom row: stains where cars tend to be, or nothing at all.", show.class_legend())
+show.below(fig, "Bottom row: stains without outlines, or nothing.", show.class_legend())
 plt.show()
 
 # %% [markdown]
@@ -577,14 +576,16 @@ for name, how in {"as it comes": cv2.INTER_NEAREST, "exact": cv2.INTER_NEAREST_E
     print(f"Albumentations, {name:11}", small_ramp[0], f"mean {small_ramp[0].mean():.1f} of 7.5")
 tv = v2.Resize((10, 10))(tv_tensors.Mask(torch.from_numpy(ramp))).numpy()
 print(f"torchvision,    {'as it comes':11}", tv[0], f"mean {tv[0].mean():.1f}")
+exact = v2.Resize((10, 10), v2.InterpolationMode.NEAREST_EXACT)(torch.from_numpy(ramp)[None])[0]
+print(f"torchvision,    {'exact':11}", exact[0].numpy(), f"mean {exact[0].float().mean():.1f}")
 assert (small_ramp[0] + small_ramp[0, ::-1] == 15).all(), "exact nearest favours neither side"
 
 # %% [markdown]
 # Both libraries shift by default: the mean of the picked columns is 6.8 and should be 7.5. The
 # image, blended, does not shift. Both know an exact way. In Albumentations, ask for
 # `INTER_NEAREST_EXACT`. In torchvision it is `NEAREST_EXACT`, with a trap of its own: older
-# versions take plain nearest for a `tv_tensors.Mask` whatever you ask for, and do not tell you.
-# (Version 0.29.2 obeys.)
+# versions take plain nearest for a `tv_tensors.Mask` whatever you ask for, and do not tell you, so
+# the cell hands it a plain tensor. (Its mean is 7.6: one pixel centre falls on an edge, a tie.)
 #
 # The third surprise is about chance, and gets a section of its own (10). Here is the whole pipeline
 # as the package makes it, with all of these settled:
@@ -842,8 +843,9 @@ tight = masks.boxes_from_masks(separate)
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 4.3))
 for ax, found, title in zip(axes, (loose, tight), ("corners turned", "from the ids"), strict=True):
     ax.imshow(show.overlay(turned, (turned_ids // 1000).astype(np.uint8)))
-    for x1, y1, x2, y2 in found - 0.5:                             # imshow: centres at 0, 1, 2 …
-        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color="white"))
+    for k, (x1, y1, x2, y2) in enumerate(found - 0.5):             # imshow: centres at 0, 1, 2 …
+        colour = ("white", "yellow", "lime", "magenta", "cyan")[k % 5]   # one for each object
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color=colour, lw=2))
     ax.set_title(title)
     ax.axis("off")
 show.below(fig, "Turned corners give boxes with much air in them.", show.class_legend(void=False))
@@ -909,8 +911,8 @@ def colour_leaks(transform, seeds=20):
 picture, ids = coordinate_picture()
 moved, moved_ids = augment(picture, ids, 5, size=64, colour=0)
 show.grid([picture, masks.PALETTE[ids], moved, masks.PALETTE[moved_ids]],
-          ["coordinates", "random ids", "moved", "moved"], legend=show.class_legend(),
-          caption="The colour of a pixel is its address; white noise has no symmetry to hide in.")
+          ["coordinates", "random ids", "image moved", "mask moved"], legend=show.class_legend(),
+          caption="The colour of a pixel is its address; random ids have no symmetry to hide in.")
 plt.show()
 
 # %% [markdown]

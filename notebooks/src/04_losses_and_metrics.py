@@ -11,7 +11,7 @@
 # - count a confusion matrix with one `bincount`, and read IoU, Dice and accuracy off it
 # - say why accuracy lies, and spot a Dice that does
 # - choose between data-set and image-averaged IoU, and keep batches out of both
-# - write cross entropy, Dice, IoU, Tversky, focal and Lovász losses that leave void alone
+# - write cross-entropy, Dice, IoU, Tversky, focal and Lovász losses that leave void alone
 # - look at the gradient of a loss as a picture, and say which pixels it pushes
 # - name twelve ways to get a wrong number without an error, and the assert that catches each
 #
@@ -54,7 +54,7 @@ pred = torch.tensor([[0, 0, 2, 2],
 drawn = [masks.colorize(m.numpy()) for m in (truth, pred)]
 show.grid([*drawn, show.error_map(pred.numpy(), truth.numpy())], ["truth", "prediction", "errors"],
           side=2.6, caption="Three pixels are wrong, each in its own way.",
-          legend=show.error_legend()[2:])
+          legend=show.error_legend())
 plt.show()
 
 # %% [markdown]
@@ -231,7 +231,8 @@ lazy = torch.zeros_like(targets)                          # background everywher
 lazy_matrix = confusion_matrix(lazy, targets, 3)
 drawn = [show.overlay(scenes[k][0], lazy[k].numpy()) for k in (1, 4, 20)]
 drawn.append(show.error_map(lazy[20].numpy(), targets[20].numpy()))
-show.grid(drawn, ["lazy", "lazy", "lazy", "errors of the third"], caption="Nothing is found.")
+show.grid(drawn, ["lazy", "lazy", "lazy", "errors of the third"], caption="Nothing is found.",
+          legend=show.error_legend()[2:3])
 plt.show()
 print(f"accuracy {accuracy_of(lazy_matrix):.3f}, IoU {iou_of(lazy_matrix).numpy().round(3)}")
 assert accuracy_of(lazy_matrix) > 0.85 and iou_of(lazy_matrix)[1:].sum() == 0
@@ -550,7 +551,7 @@ for step in steps:
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 2.8))
-ax.plot(steps, curves, label=["1 - IoU of person", "cross entropy", "Dice loss"])
+ax.plot(steps, curves, label=["1 - IoU of person", "cross-entropy", "Dice loss"])
 ax.set(xlabel="score for person of one missed pixel", ylabel="loss", ylim=(0, 1.05))
 ax.legend(fontsize=9, loc="upper right", ncols=3)
 show.below(fig, "IoU stands still, then jumps; a loss slides.")
@@ -562,7 +563,7 @@ assert (np.diff(curves, axis=0)[:, 1:] < 0).all(), "a loss goes down all the way
 # The jump comes from argmax. So losses leave argmax out and work on **probabilities**: softmax
 # turns the logits of a pixel into positive numbers that sum to 1, and these move with every step.
 #
-# ## 12 Cross entropy
+# ## 12 Cross-entropy
 #
 # The oldest loss asks each pixel by itself: how surprised was the model by the truth? That is
 # -log p, with p its probability for the true class. The loss is the mean over the known pixels.
@@ -680,10 +681,10 @@ print(f"the least loss that is possible with softmax twice: {np.log(np.e + 2) - 
 assert (descend(twice, confident, tiny).argmax(dim=1) == tiny).sum() < 14
 
 # %% [markdown]
-# With softmax twice the confident mistakes are all still there after 300 steps. And even without mistakes
-# the loss cannot fall below 0.55 for three classes: probabilities differ by 1 at most, and e / (e +
-# 2) is all that this can become. If a training loss stalls just above log(e + C - 1) - 1, look for
-# a second softmax.
+# With softmax twice the confident mistakes are all still there after 300 steps. And even without
+# mistakes the loss cannot fall below 0.55 for three classes: probabilities differ by 1 at most, and
+# e / (e + 2) is all that this can become. If a training loss stalls just above log(e + C - 1) - 1,
+# look for a second softmax.
 #
 # ## 14 Dice, IoU and Tversky as losses
 #
@@ -806,7 +807,7 @@ for classes, smooth in [("present", 1e-6), ("all", 1e-6), ("all", 1.0)]:
 # "present" hardly sees the false alarms (they show in the background's Dice, barely). "all" with a
 # tiny `smooth` falls off a cliff at the first pixel: no slope. "all" with a `smooth` of 1 has a
 # slope, and flatters a small object that is missed. There is no free choice here; say which one
-# you made. Cross entropy has no such question, one more reason to add the two (section 19).
+# you made. Cross-entropy has no such question, one more reason to add the two (section 19).
 #
 # ## 16 Sums that overflow in half precision
 #
@@ -829,8 +830,8 @@ assert torch.isclose(in_16, in_32, atol=1e-3) and hits[0].isinf(), "sum in fp32:
 #
 # ## 17 Focal loss
 #
-# Nearly all pixels are easy background. Each has a tiny cross entropy, but there are thousands.
-# Focal loss scales each pixel's cross entropy by (1 - p)^γ: an easy pixel with p = 0.99 and γ = 2
+# Nearly all pixels are easy background. Each has a tiny cross-entropy, but there are thousands.
+# Focal loss scales each pixel's cross-entropy by (1 - p)^γ: an easy pixel with p = 0.99 and γ = 2
 # counts one ten-thousandth, a hard one with p = 0.1 four fifths.
 
 # %% tags=["defines"]
@@ -851,11 +852,11 @@ assert torch.isclose(focal_loss(logits, targets, gamma=0), cross_entropy(logits,
 assert torch.isclose(focal_loss(logits, targets), losses.focal_loss(logits, targets))
 ce, focal = (push(loss, logits, targets)[(preds == 0) & (targets == 0)].sum()
              / push(loss, logits, targets).sum() for loss in (cross_entropy, focal_loss))
-print(f"share of the push on right background: cross entropy {ce:.0%}, focal {focal:.0%}")
+print(f"share of the push on right background: cross-entropy {ce:.0%}, focal {focal:.0%}")
 
 # %% [markdown]
 # (The pencil rounded p, hence 0.390.) Focal loss does what it promises: right background now gets
-# 7 % of the push, where cross entropy spent 27 % on it. The last loss goes back to IoU.
+# 7 % of the push, where cross-entropy spent 27 % on it. The last loss goes back to IoU.
 #
 # ## 18 Lovász: IoU with a slope
 #
@@ -903,12 +904,12 @@ assert lovasz_softmax(scores, all_void) == 0
 # Six losses, one prediction. Where does each of them push? The prediction is that of section 4,
 # with one person lost, and each picture is scaled to its own brightest pixels.
 #
-# **Before you run it**: cross entropy treats pixels alike. Which of the six will look most like
+# **Before you run it**: cross-entropy treats pixels alike. Which of the six will look most like
 # it, and which will light up the small people?
 
 # %%
 weight = torch.tensor([1.0, 20.0, 4.0])                               # rare classes weigh more
-six = {"cross entropy": cross_entropy,
+six = {"cross-entropy": cross_entropy,
        "CE, class weights": lambda x, y: cross_entropy(x, y, weight=weight),
        "focal": focal_loss, "Dice": dice_loss, "IoU": jaccard_loss, "Lovász": lovasz_softmax}
 pushes = {name: push(loss, logits[one], targets[one])[0] for name, loss in six.items()}
@@ -946,7 +947,7 @@ for name, loss in six.items():
 # %%
 margins = torch.arange(0, 13)
 lost = torch.from_numpy(scenes[18][2] == 1001) & (targets[18] == 1)               # (H, W)
-curves = {name: [] for name in ("cross entropy", "Dice", "Lovász")}
+curves = {name: [] for name in ("cross-entropy", "Dice", "Lovász")}
 for margin in margins:
     x = logits[one].clone()
     x[0][:, lost] = torch.tensor([float(margin), 0.0, 0.0])[:, None]
@@ -957,14 +958,14 @@ for name, curve in curves.items():
     ax.semilogy(margins, curve, label=name)
 ax.set(xlabel="background's lead at the lost pixels, in logits", ylabel="push on a lost pixel")
 ax.legend(fontsize=9)
-show.below(fig, "Dice gives a confident miss up; cross entropy never does.")
+show.below(fig, "Dice gives a confident miss up; cross-entropy never does.")
 plt.show()
-assert curves["Dice"][-1] < curves["Dice"][0] / 100 and curves["cross entropy"][-1] > 1
+assert curves["Dice"][-1] < curves["Dice"][0] / 100 and curves["cross-entropy"][-1] > 1
 
 # %% [markdown]
 # This is the most useful picture of the lesson. A softmax that is sure has no slope left, and Dice
-# multiplies by that slope. In cross entropy the logarithm cancels it: its push on a confident miss
-# *grows* to a constant. Cross entropy gets out of any hole, and Dice cares for small classes. So
+# multiplies by that slope. In cross-entropy the logarithm cancels it: its push on a confident miss
+# *grows* to a constant. Cross-entropy gets out of any hole, and Dice cares for small classes. So
 # people **add them**.
 
 # %%
@@ -979,7 +980,7 @@ for x, y in [(scores, tiny), (logits, targets), (scores, all_void)]:
     assert torch.isclose(ce_dice(x, y), total(x, y))
 start = torch.zeros_like(logits[one])
 start[:, 0] = 9.0                                           # all background, and sure of it
-for name, loss in {"Dice": dice_loss, "cross entropy": cross_entropy, "CE + Dice": ce_dice}.items():
+for name, loss in {"Dice": dice_loss, "cross-entropy": cross_entropy, "CE + Dice": ce_dice}.items():
     end = descend(loss, start, targets[one], steps=60, rate=2000.0)
     each = iou_of(confusion_matrix(end.argmax(dim=1), targets[one], 3))
     print(f"{name:13} from all background, 60 steps: IoU {each.numpy().round(2)}")
@@ -1025,7 +1026,7 @@ for name, loss in {"Dice": dice_loss, "cross entropy": cross_entropy, "CE + Dice
 # | the loss stalls just above 0.55 (three classes) | softmax twice | 13 |
 # | the loss is NaN now and then | an all-void crop | 12 |
 # | the loss is NaN since the batch is larger | sums in fp16 | 16 |
-# | the Dice loss stands still from the start | sure of background: add cross entropy | 19 |
+# | the Dice loss stands still from the start | sure of background: add cross-entropy | 19 |
 # | "ids … for 3 classes" | the target holds an id that you did not expect | 15; lesson 01 |
 
 # %% [markdown]
