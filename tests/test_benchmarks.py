@@ -1,9 +1,15 @@
 """The measurements run and print their tables; no test looks at a time."""
 
+import importlib
+import json
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,3 +42,133 @@ def test_the_card_has_a_reference_score_for_each_difficulty():
     assert [row[0] for row in made] == ["plain", "full"]
     for _, mean, *each in made:
         assert abs(float(mean) - sum(map(float, each)) / 3) < 0.011
+
+
+def quick(name, *arguments):
+    """What a benchmark prints."""
+    script = ROOT / "benchmarks" / name
+    done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True,
+                          timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert str(ROOT) not in done.stdout
+    return done.stdout
+
+
+def test_train_quick():
+    text = quick("train.py", "--quick")
+    for name in ("the lesson's U-Net and recipe", "UNet(width=32, depth=4), usual recipe"):
+        late = rf"^  {re.escape(name)} +at least 3\.0 +3-3 +0 of 1 +-$"   # of 0.99
+        assert re.search(late, text, re.MULTILINE)
+    for head in ("A step on 2x3x64x64, fp32", "A step on 2x3x64x64, as fit", "Our own step on",
+                 "6 steps of the lesson's U-Net", "Logits 2x21x64x64: argmax"):
+        assert f"\n{head}" in text
+    row = r"^  (UNet\(.*\)), (?:fp32|bf16) +\d+\.\d +\S+ +(\d+\.\d\d) "  # the network, its GFLOP
+    work = re.findall(row, text, re.MULTILINE)
+    assert len(work) == 4 and work[:2] == work[2:]
+    assert re.search(r"^  fit +\d+\.\d +\S+ +[+-]\d+\.\d %", text, re.MULTILINE)
+    for peer, row in (("segmentation_models_pytorch", "smp Unet"), ("monai", "MONAI BasicUNet")):
+        assert (row in text) == (find_spec(peer) is not None)
+    missing = not all(map(find_spec, ("segmentation_models_pytorch", "monai")))
+    assert ("peers are missing: uv run --extra bench" in text) == missing
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Imports a script of benchmarks/ by its name."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module
+
+
+def test_a_run_that_does_not_get_there_counts_as_the_cap(benchmark, capsys):
+    train = benchmark("train")
+
+    def run(seconds):
+        watch = train.Watch([0.8], cap=900)
+        watch.first = {0.8: seconds} if seconds else {}
+        return watch
+
+    train.score_table(0.8, {"ours": [run(70), run(50), run(60)],
+                            "one late": [run(0), run(90), run(120)],
+                            "two late": [run(0), run(90), run(0)],
+                            "even": [run(90), run(0)]}, 900)
+    rows = [re.split(r"  +", line.strip()) for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == [["ours", "60.0", "50-70", "3 of 3", "1.00"],
+                    ["one late", "120.0", "90-900", "2 of 3", "2.00"],
+                    ["two late", "at least 900.0", "90-900", "1 of 3", "at least 15.00"],
+                    ["even", "at least 495.0", "90-900", "1 of 2", "at least 8.25"]]
+    train.score_table(0.8, {"ours": [run(0)], "other": [run(90)]}, 900)
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[2:]] == ["-", "-"]
+
+
+def test_a_watch_ends_a_run_at_its_last_target_or_at_the_cap(benchmark, monkeypatch):
+    train = benchmark("train")
+    now = iter([0.0, 10.0, 20.0, 30.0, 0.0, 100.0])
+    monkeypatch.setattr(train.time, "perf_counter", lambda: next(now))
+    watch = train.Watch([0.8, 0.85], cap=100)
+    watch(0.81)
+    watch(0.79)
+    with pytest.raises(train.Enough):
+        watch(0.9)
+    assert watch.first == {0.8: 10.0, 0.85: 30.0} and watch.best == 0.9
+    late = train.Watch([0.8], cap=100)
+    with pytest.raises(train.Enough):
+        late(0.9)                                    # at the cap is too late
+    assert late.first == {}
+
+
+def test_operations_are_those_of_forward_and_backward(benchmark):
+    """A 1x1 convolution, 3 to 3 channels: 9 products a pixel, and again for its weights."""
+    train = benchmark("train")
+    batch = torch.randn(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.int64)
+    assert train.flops(torch.nn.Conv2d(3, 3, 1), batch) == 2 * (2 * 9 * 2 * 8 * 8)
+
+
+def test_a_bare_loop_ends_with_the_weights_of_fit(benchmark):
+    """So the two do the same work."""
+    train = benchmark("train")
+    batches = [train.a_batch(quick=True)] * 2
+    nets = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        nets.append(train.UNet(width=4, depth=1))
+    train.bare_loop(nets[0], batches, 6, None)
+    train.fit(nets[1], batches, None, train.LOSS, steps=6, lr=train.LR, amp=False, device="cpu",
+              progress=False)
+    for bare, fitted in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.equal(bare, fitted)
+
+
+LOSSES = ["cross_entropy", "dice_loss", "ce_dice", "jaccard_loss", "lovasz_softmax"]
+
+
+def test_losses_quick(tmp_path):
+    scores = tmp_path / "losses.json"
+    text = quick("losses.py", "--quick", "--json", str(scores))
+    cell = r" +(0\.\d{3}) \(0\.\d\d-0\.\d\d\)"
+    rows = re.findall(rf"^  (\w+){cell * 4}$", text, re.MULTILINE)
+    assert [name for name, *_ in rows] == LOSSES
+    assert len({tuple(numbers) for _, *numbers in rows}) > 1     # not one loss under five names
+    for _, mean, *each in rows:
+        assert abs(float(mean) - sum(map(float, each)) / 3) < 0.002
+    assert not scores.exists()
+
+
+def test_losses_write_what_lesson_05_reads(benchmark, monkeypatch, tmp_path, capsys):
+    losses = benchmark("losses")
+
+    def canned(loss, seed, given):
+        car = 0.5 + 0.1 * LOSSES.index(loss.__name__) - 0.05 * seed
+        return {"seed": seed, "miou": car, "iou": {"background": 0.9, "person": 0.4, "car": car}}
+
+    monkeypatch.setattr(losses, "train_and_score", canned)
+    path = tmp_path / "losses.json"
+    losses.main(["--steps", "7", "--seeds", "3", "--json", str(path)])
+    text = path.read_text(encoding="utf-8")
+    found = json.loads(text)
+    assert str(tmp_path) not in text and str(ROOT) not in text
+    assert (found["steps"], found["seeds"], found["split"]) == (7, [0, 1, 2], "test")
+    assert list(found["scores"]) == LOSSES and "torch" in found["versions"]
+    assert [run["seed"] for run in found["scores"]["dice_loss"]] == [0, 1, 2]
+    assert found["scores"]["dice_loss"][0]["iou"]["car"] == 0.6
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "  dice_loss" in line)
+    assert row.split()[1:3] == ["0.550", "(0.50-0.60)"]
