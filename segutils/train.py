@@ -602,8 +602,10 @@ def make_schedule(optimizer: torch.optim.Optimizer, asked: dict, steps: int):
     """None for a constant rate, or OneCycle (Smith and Topin, 2018, arXiv:1708.07120)."""
     if asked["schedule"] == "constant":
         return None
+    # A rise that ends on the first step has no length, and torch would divide by it.
+    rise = WARM_UP if WARM_UP * steps != 1 else 0.3
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, asked["lr"], total_steps=steps,
-                                               pct_start=WARM_UP)
+                                               pct_start=rise)
 
 
 def pick_amp(model: nn.Module, loader, loss: Callable, device: torch.device,

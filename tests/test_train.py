@@ -206,6 +206,13 @@ def test_fit_takes_the_steps_of_a_loop_by_hand():
     assert_equal(model, other)
 
 
+@pytest.mark.parametrize("steps", range(1, 10))
+def test_a_short_one_cycle_has_its_length(steps):
+    """Of four steps a quarter is one, at which torch's own schedule divides by zero."""
+    history = quick(steps=steps, schedule="onecycle")
+    assert len(history.losses) == steps and history.rows[-1]["step"] == steps
+
+
 def test_a_row_at_every_epoch_and_at_the_end():
     history = quick(steps=12)
     assert history.column("step") == [5, 10, 12] and history.column("epoch") == [1, 2, 3]
