@@ -310,7 +310,7 @@ def set_image(notebook):
         (set_widgets, "stored metadata.widgets"),
         (set_timing, "has metadata ['execution']"),
         (set_image, "2.1 MB, and 2 MB are allowed"),
-        (set_output("saved in /home/anna/x.png"), "a path of the machine"),
+        (set_output("saved in /home/me/x.png"), "a path of the machine"),
         (set_output("saved in /Users/anna/x.png"), "a path of the machine"),
         (set_output(r"C:\Users\anna\x.png"), "a path of the machine"),
         (set_output("/tmp/ipykernel_12/3.py:1: UserWarning"), "a path of the machine"),
