@@ -6,7 +6,7 @@ import numpy as np
 
 from segutils import masks
 from segutils.exercises.declare import Case, Exercise, Mistake, Problem, itself, one_case
-from segutils.exercises.judging import difference
+from segutils.exercises.judging import difference, name_the_broken
 
 # ---- broken_loaders --------------------------------------------------------------------------
 
@@ -101,40 +101,30 @@ def _broken() -> frozenset[str]:
     return frozenset(name for name, load in loaders().items() if not intact(load))
 
 
-_MISSED = {
-    "B": "A loader that breaks the pairing in some of its draws only is missing. Look at the same "
-    "picture with many seeds.",
-    "D": "One is missing whose masks have clean shapes of their own, but those of another picture. "
-    "Which file does each mask come from? Look at more than the first picture.",
-    "E": "One is missing that crops: image and mask come out equally large. From the same place?",
-}
-_ACCUSED = {
-    "A": "An intact one is among yours: it flips, but image and mask always together.",
-    "C": "An intact one is among yours: it changes the colours of the image alone, as it should.",
-    "F": "An intact one is among yours: it turns the picture, and the mask by the same angle. Odd "
-    "pictures are no broken pairs.",
+_NAMED = {
+    "letters": "The loaders are called A, B, C, D, E and F.",
+    "intact_ones": "These are the intact ones; name those that break the pairs.",
+    "all": "Not all six are broken: some keep every pair together.",
+    "none": "At least one is broken: look at several pictures and seeds.",
+    "missed_B":
+        "A loader that breaks the pairing in some of its draws only is missing. Look at the same "
+        "picture with many seeds.",
+    "missed_D":
+        "One is missing whose masks have clean shapes of their own, but those of another "
+        "picture. Which file does each mask come from? Look at more than the first picture.",
+    "missed_E":
+        "One is missing that crops: image and mask come out equally large. From the same place?",
+    "accused_A": "An intact one is among yours: it flips, but image and mask always together.",
+    "accused_C":
+        "An intact one is among yours: it changes the colours of the image alone, as it should.",
+    "accused_F":
+        "An intact one is among yours: it turns the picture, and the mask by the same angle. Odd "
+        "pictures are no broken pairs.",
 }
 
 
 def _loaders_named(calls):
-    answer = calls[0][1]
-    answer = list(answer) if isinstance(answer, str) else answer
-    if not isinstance(answer, (set, list, tuple)) or not all(isinstance(a, str) for a in answer):
-        return Problem("type", 'A set of letters is needed, such as {"A", "F"}.')
-    named, broken = {a.strip().upper() for a in answer}, _broken()
-    if named - set(loaders()):
-        return Problem("letters", "The loaders are called A, B, C, D, E and F.")
-    if named and named == set(loaders()) - broken:
-        return Problem("intact_ones", "These are the intact ones; name those that break the pairs.")
-    if named == set(loaders()):
-        return Problem("all", "Not all six are broken: some keep every pair together.")
-    if not named:
-        return Problem("none", "At least one is broken: look at several pictures and seeds.")
-    for letter in sorted(broken - named):
-        return Problem(f"missed_{letter}", _MISSED[letter])
-    for letter in sorted(named - broken):
-        return Problem(f"accused_{letter}", _ACCUSED[letter])
-    return None
+    return name_the_broken(calls[0][1], loaders(), _broken(), _NAMED)
 
 
 BROKEN_LOADERS = Exercise(

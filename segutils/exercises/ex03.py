@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from segutils.exercises.declare import Case, Exercise, Mistake, Problem, itself, one_case
+from segutils.exercises.declare import Case, Exercise, Mistake, itself, one_case
+from segutils.exercises.judging import name_the_broken
 from segutils.unet import DoubleConv, UNet, pad_to
 
 # ---- zero_skips ------------------------------------------------------------------------------
@@ -94,42 +95,32 @@ def _broken() -> frozenset[str]:
     return frozenset(name for name, net in networks().items() if not intact(net))
 
 
-_MISSED = {
-    "B": "One is missing whose skip carries nothing at all. Replace the skip that its `Up` is "
-    "handed by zeros: do the logits move?",
-    "D": "One is missing whose values are all right. Does a gradient come back through its skip? "
-    "Cut the way through the bottom, and look at the gradient of the first block.",
-    "E": "One is missing whose skip looks as if it selected something. Which values does a skip "
-    "have after a ReLU, and which of them are let through?",
-}
-_ACCUSED = {
-    "A": "An intact one is among yours: it does what the lesson does, step by step.",
-    "C": "An intact one is among yours: it copies the skip and joins the channels in an unusual "
-    "way, but all values and gradients go through.",
-    "F": "An intact one is among yours: it adds a zero to its skip, and a zero more changes "
-    "nothing.",
+_NAMED = {
+    "letters": "The networks are called A, B, C, D, E and F.",
+    "none": "At least one is broken: try values, then gradients.",
+    "all": "Not all six are broken: some skips carry all they should.",
+    "intact_ones": "These are the intact ones; name those that are broken.",
+    "missed_B":
+        "One is missing whose skip carries nothing at all. Replace the skip that its `Up` is "
+        "handed by zeros: do the logits move?",
+    "missed_D":
+        "One is missing whose values are all right. Does a gradient come back through its skip? "
+        "Cut the way through the bottom, and look at the gradient of the first block.",
+    "missed_E":
+        "One is missing whose skip looks as if it selected something. Which values does a skip "
+        "have after a ReLU, and which of them are let through?",
+    "accused_A": "An intact one is among yours: it does what the lesson does, step by step.",
+    "accused_C":
+        "An intact one is among yours: it copies the skip and joins the channels in an unusual "
+        "way, but all values and gradients go through.",
+    "accused_F":
+        "An intact one is among yours: it adds a zero to its skip, and a zero more changes "
+        "nothing.",
 }
 
 
 def _networks_named(calls):
-    answer = calls[0][1]
-    answer = list(answer) if isinstance(answer, str) else answer
-    if not isinstance(answer, (set, list, tuple)) or not all(isinstance(a, str) for a in answer):
-        return Problem("type", 'A set of letters is needed, such as {"A", "F"}.')
-    named, broken = {a.strip().upper() for a in answer}, _broken()
-    if named - set("ABCDEF"):
-        return Problem("letters", "The networks are called A, B, C, D, E and F.")
-    if not named:
-        return Problem("none", "At least one is broken: try values, then gradients.")
-    if named == set("ABCDEF"):
-        return Problem("all", "Not all six are broken: some skips carry all they should.")
-    if named == set("ABCDEF") - broken:
-        return Problem("intact_ones", "These are the intact ones; name those that are broken.")
-    for letter in sorted(broken - named):
-        return Problem(f"missed_{letter}", _MISSED[letter])
-    for letter in sorted(named - broken):
-        return Problem(f"accused_{letter}", _ACCUSED[letter])
-    return None
+    return name_the_broken(calls[0][1], "ABCDEF", _broken(), _NAMED)
 
 
 ZERO_SKIPS = Exercise(

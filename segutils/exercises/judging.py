@@ -273,3 +273,20 @@ def whole_ids(got, expected) -> Problem | None:
             "of ids that is float will one day hold 1.5. Give it a whole-number dtype.",
         )
     return problem
+
+
+def name_the_broken(answer, letters, broken, hints) -> Problem | None:
+    """What is wrong with a set of letters that should be those of `broken`; None if nothing is.
+
+    `hints` holds the words for "letters" (one that is none of `letters`), "intact_ones", "all",
+    "none", and for each letter "missed_B" where it is broken, else "accused_A".
+    """
+    answer = list(answer) if isinstance(answer, str) else answer
+    if not isinstance(answer, (set, list, tuple)) or not all(isinstance(a, str) for a in answer):
+        return Problem("type", 'A set of letters is needed, such as {"A", "F"}.')
+    named, letters = {a.strip().upper() for a in answer}, set(letters)
+    wrong = [("letters", named - letters), ("none", not named), ("all", named == letters),
+             ("intact_ones", named == letters - broken)]
+    wrong += [(f"missed_{letter}", letter not in named) for letter in sorted(broken)]
+    wrong += [(f"accused_{letter}", letter not in broken) for letter in sorted(named)]
+    return next((Problem(key, hints[key]) for key, holds in wrong if holds), None)
