@@ -19,8 +19,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
@@ -139,22 +142,50 @@ class Enough(Exception):
     """The last target is reached, or the time is up."""
 
 
-class Watch:
-    """Notes when a run first reaches each target, and ends it after the last or at the cap."""
+class Turns:
+    """A baton for runs that share the machine: each trains an epoch, then hands it on."""
 
-    def __init__(self, targets, cap: float):
-        self.targets, self.cap = targets, cap
+    def __init__(self, count: int):
+        self.row, self.moved = deque(range(count)), threading.Condition()
+
+    def wait(self, who: int) -> None:
+        with self.moved:
+            self.moved.wait_for(lambda: self.row[0] == who)
+
+    def hand_on(self, who: int) -> None:
+        with self.moved:
+            self.row.rotate(-1)
+            self.moved.notify_all()
+        self.wait(who)
+
+    def leave(self, who: int) -> None:
+        with self.moved:
+            self.row.remove(who)
+            self.moved.notify_all()
+
+
+class Watch:
+    """Notes when a run first reaches each target, and ends it after the last or at the cap.
+
+    It is told the score after each epoch, and counts the time of the run's own epochs alone:
+    `pause` returns when it is this run's turn again.
+    """
+
+    def __init__(self, targets, cap: float, pause: Callable[[], None] = lambda: None):
+        self.targets, self.cap, self.pause = targets, cap, pause
         self.first: dict[float, float] = {}
-        self.best, self.start = 0.0, time.perf_counter()
+        self.best, self.seconds, self.start = 0.0, 0.0, time.perf_counter()
 
     def __call__(self, miou: float) -> None:
-        seconds = time.perf_counter() - self.start
+        self.seconds += time.perf_counter() - self.start
         self.best = max(self.best, miou)
         for target in self.targets:
-            if miou >= target and seconds < self.cap:
-                self.first.setdefault(target, seconds)
-        if len(self.first) == len(self.targets) or seconds >= self.cap:
+            if miou >= target and self.seconds < self.cap:
+                self.first.setdefault(target, self.seconds)
+        if len(self.first) == len(self.targets) or self.seconds >= self.cap:
             raise Enough
+        self.pause()
+        self.start = time.perf_counter()
 
     def __str__(self) -> str:
         reached = [f"{t:.2f} after {self.first[t]:.1f} s" if t in self.first else
@@ -187,7 +218,10 @@ def contiguous_miou(model: nn.Module, val) -> float:
 
 
 def time_to_score(given) -> None:
-    """Part 1. The loss, the augmentation and the loader's settings (no workers) are the same."""
+    """Part 1. The loss, the augmentation and the loader's settings (no workers) are the same.
+
+    The runs of a seed take turns, an epoch each, until each has its targets or is at its cap.
+    """
     runs = {"the lesson's U-Net and recipe": (partial(UNet, width=32, depth=2, stem=2), fit_recipe),
             "UNet(width=32, depth=4), usual recipe": (UNet, usual_recipe)}
     if installed(PEERS[:1]):
@@ -196,28 +230,40 @@ def time_to_score(given) -> None:
           f"the lesson's recipe at most {given.steps} steps")
     watches: dict[str, list[Watch]] = {name: [] for name in runs}
     for seed in range(given.seeds):
-        names = list(runs)
-        for name in names[seed % len(names):] + names[: seed % len(names)]:
-            watch = one_run(*runs[name], given, seed)
-            watches[name].append(watch)
-            print(f"  seed {seed}, {name}: {watch}", flush=True)
+        models = [seeded(build, seed) for build, _ in runs.values()]
+        turns = Turns(len(runs))
+        with ThreadPoolExecutor(len(runs)) as pool:
+            started = [pool.submit(one_run, models[place], recipe, given, seed, turns, place)
+                       for place, (_, recipe) in enumerate(runs.values())]
+        for name, run in zip(runs, started, strict=True):
+            watches[name].append(run.result())
+            print(f"  seed {seed}, {name}: {run.result()}", flush=True)
     for target in given.targets:
         score_table(target, watches, given.cap * 60)
 
 
-def one_run(build: Callable[[], nn.Module], recipe: Callable, given, seed: int) -> Watch:
-    train, val = (Street(split, "plain", seed=seed) for split in ("train", "val"))
-    train.transform, val.transform = train_transform(size=128), eval_transform()
-    if given.quick:
-        train.stems, val.stems = train.stems[:16], val.stems[:4]
+def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A model whose first weights follow from the seed."""
     torch.manual_seed(seed)
-    model = build()
-    batches = loader(train, BATCH, shuffle=True, seed=seed)
-    watch = Watch(given.targets, given.cap * 60)
+    return build()
+
+
+def one_run(model: nn.Module, recipe: Callable, given, seed: int, turns: Turns,
+            place: int) -> Watch:
+    """Train the model whenever it is its turn, and return when it reached what."""
+    turns.wait(place)
     try:
+        train, val = (Street(split, "plain", seed=seed) for split in ("train", "val"))
+        train.transform, val.transform = train_transform(size=128), eval_transform()
+        if given.quick:
+            train.stems, val.stems = train.stems[:16], val.stems[:4]
+        batches = loader(train, BATCH, shuffle=True, seed=seed)
+        watch = Watch(given.targets, given.cap * 60, partial(turns.hand_on, place))
         recipe(model, batches, loader(val, 25), given, seed, watch)
     except Enough:
         pass
+    finally:
+        turns.leave(place)
     return watch
 
 

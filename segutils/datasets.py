@@ -7,6 +7,7 @@ it is the same in any number of workers, persistent or not, and after a resume. 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from segutils import street
@@ -105,7 +107,8 @@ class StreetStream(Pictures):
     """`n` street scenes an epoch, drawn on the fly: new ones in every epoch, none of data/street.
 
     Scenes number epoch * n + index of `street.generate(seed=seed)`; items as of `Street`. With
-    `fresh=False` each epoch shows the same `n` scenes again.
+    `fresh=False` each epoch shows the same `n` scenes again. `quality`: of the JPEG file that each
+    picture goes through (those of `Street` went through 82); None leaves it as drawn.
     """
 
     classes = CLASSES
@@ -119,12 +122,13 @@ class StreetStream(Pictures):
         instances: bool = False,
         seed: int = 0,
         fresh: bool = True,
+        quality: int | None = None,
     ) -> None:
         super().__init__(transform, seed)
         if n < 1:
             raise ValueError(f"n={n}: wanted at least one scene an epoch")
         self.n, self.size, self.difficulty = n, size, difficulty
-        self.instances, self.fresh = instances, fresh
+        self.instances, self.fresh, self.quality = instances, fresh, quality
 
     def __len__(self) -> int:
         return self.n
@@ -132,7 +136,16 @@ class StreetStream(Pictures):
     def arrays(self, epoch: int, index: int) -> tuple[np.ndarray, ...]:
         number = index + (epoch * self.n if self.fresh else 0)
         scene = street.draw(street.scene_seed(self.seed, number), self.size, self.difficulty)
+        if self.quality is not None:
+            scene = scene._replace(image=_through_jpeg(scene.image, self.quality))
         return tuple(scene) if self.instances else (scene.image, scene.mask)
+
+
+def _through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """The picture as a JPEG file would hold it: (H, W, 3) uint8 -> the same."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.array(Image.open(file))
 
 
 class FolderPairs(Pictures):

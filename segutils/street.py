@@ -1444,6 +1444,7 @@ def generate(n: int | None, size: int = 128, difficulty: str = "full",
 
 COUNTS = {"train": 800, "val": 150, "test": 150}
 FILES = ("stem", "split", "seed", "light", "people", "cars")
+QUALITY = 82  # of the folder's JPEG images
 MARK = "scenes.csv"  # tells that a folder was written here
 
 
@@ -1539,7 +1540,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="another seed, another data set")
     for split, count in COUNTS.items():
         parser.add_argument(f"--{split}", type=int, default=count, help=f"scenes (default {count})")
-    parser.add_argument("--quality", type=int, default=82, help="of the JPEG images")
+    parser.add_argument("--quality", type=int, default=QUALITY, help="of the JPEG images")
     parser.add_argument("--force", action="store_true", help="write into a folder of other files")
     given = parser.parse_args(arguments)
     if given.describe:

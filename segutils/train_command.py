@@ -19,6 +19,7 @@ from segutils import losses, train
 from segutils.augment import eval_transform, train_transform
 from segutils.checkpoint import CheckpointError
 from segutils.datasets import DATA, Street, StreetStream, loader
+from segutils.street import QUALITY
 from segutils.unet import UNet
 
 LOSSES = ("ce_dice", "cross_entropy", "dice_loss", "jaccard_loss", "lovasz_softmax", "focal_loss",
@@ -99,8 +100,9 @@ def loaders(options: argparse.Namespace) -> tuple:
     """The training and the validation loader that the options ask for."""
     stream = options.difficulty == "stream"
     difficulty = "full" if stream else options.difficulty
-    if stream:
-        scenes = StreetStream(options.scenes, transform=train_transform(), seed=options.seed)
+    if stream:                                   # always new: nothing has to be augmented
+        scenes = StreetStream(options.scenes, transform=eval_transform(), seed=options.seed,
+                              quality=QUALITY)
     else:
         scenes = Street("train", difficulty, options.data, train_transform(), seed=options.seed)
     val = Street("val", difficulty, options.data, eval_transform())

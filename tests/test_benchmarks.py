@@ -102,18 +102,38 @@ def test_a_run_that_does_not_get_there_counts_as_the_cap(benchmark, capsys):
 
 def test_a_watch_ends_a_run_at_its_last_target_or_at_the_cap(benchmark, monkeypatch):
     train = benchmark("train")
-    now = iter([0.0, 10.0, 20.0, 30.0, 0.0, 100.0])
+    now = iter([0.0, 10.0, 50.0, 60.0, 70.0, 80.0, 0.0, 100.0])
     monkeypatch.setattr(train.time, "perf_counter", lambda: next(now))
-    watch = train.Watch([0.8, 0.85], cap=100)
-    watch(0.81)
+    pauses = []
+    watch = train.Watch([0.8, 0.85], cap=100, pause=lambda: pauses.append("others train"))
+    watch(0.81)                                      # at 10; at 50 it is its turn again
     watch(0.79)
     with pytest.raises(train.Enough):
-        watch(0.9)
-    assert watch.first == {0.8: 10.0, 0.85: 30.0} and watch.best == 0.9
+        watch(0.9)                                   # after 10, 10 and 10 seconds of its own
+    assert watch.first == {0.8: 10.0, 0.85: 30.0} and watch.best == 0.9 and len(pauses) == 2
     late = train.Watch([0.8], cap=100)
     with pytest.raises(train.Enough):
         late(0.9)                                    # at the cap is too late
     assert late.first == {}
+
+
+def test_runs_take_turns_until_each_has_left(benchmark):
+    """Three runs of 3, 1 and 2 epochs: nobody trains out of turn, nobody waits for who is done."""
+    train = benchmark("train")
+    turns, epochs = train.Turns(3), []
+
+    def run(place, count):
+        turns.wait(place)
+        for epoch in range(count):
+            epochs.append(place)
+            if epoch < count - 1:
+                turns.hand_on(place)
+        turns.leave(place)
+
+    with train.ThreadPoolExecutor(3) as pool:
+        for started in [pool.submit(run, *run_of) for run_of in ((2, 2), (0, 3), (1, 1))]:
+            started.result(timeout=60)
+    assert epochs == [0, 1, 2, 0, 2, 0]
 
 
 def test_operations_are_those_of_forward_and_backward(benchmark):
