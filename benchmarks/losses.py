@@ -1,6 +1,6 @@
 """The losses compared: the same small U-Net trained with each, over several seeds.
 
-    uv run python benchmarks/losses.py           # writes benchmarks/losses.json, for lesson 05
+    uv run python benchmarks/losses.py           # writes data/losses.json, for lesson 05
     uv run python benchmarks/losses.py --quick   # seconds; shows that it runs, writes nothing
 
 Everything but the loss is the same: the network, its first weights, the pictures and their order,
@@ -22,7 +22,7 @@ import torch
 
 from segutils.augment import eval_transform, train_transform
 from segutils.checkpoint import write_atomic
-from segutils.datasets import Street, loader
+from segutils.datasets import DATA, Street, loader
 from segutils.losses import ce_dice, cross_entropy, dice_loss, jaccard_loss, lovasz_softmax
 from segutils.masks import CLASSES
 from segutils.train import evaluate, fit, pick_device
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=1000, help="of each run")
     parser.add_argument("--seeds", type=int, default=3, help="how many runs of each loss")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
-    parser.add_argument("--json", type=Path, default=Path(__file__).with_name("losses.json"),
+    parser.add_argument("--json", type=Path, default=DATA / "losses.json",
                         help="where the scores go")
     parser.add_argument("--quick", action="store_true", help="a few steps; writes nothing")
     given = parser.parse_args(arguments)

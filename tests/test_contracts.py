@@ -5,6 +5,7 @@ teaching and one hardened; here a difference in what they give, or refuse, is a 
 for each lesson, each with a fixture that yields the package and then the lesson.
 """
 
+import os
 from fractions import Fraction
 from functools import partial
 from itertools import product
@@ -22,7 +23,7 @@ from pycocotools import mask as coco
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from segutils import augment, losses, masks, metrics, show, unet
+from segutils import augment, checkpoint, losses, masks, metrics, show, train, unet
 from segutils.datasets import FolderPairs
 
 # ---- lesson 01: masks ---------------------------------------------------------------------------
@@ -845,3 +846,102 @@ def test_04_boundary_f_measures_distances_between_outlines(m04, pred, target, to
         p, r = near(said, true), near(true, said)
         want = (2 * p * r / (p + r) if p + r else 0.0) if said | true else np.nan
         assert np.isclose(got[k], want, equal_nan=True)
+
+
+# ---- lesson 05: training ------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["package", "lesson"], scope="module")
+def m05(request):
+    """What lesson 05 builds: the two functions of `train`, and `checkpoint.write_atomic`."""
+    if request.param == "package":
+        return SimpleNamespace(train_one_epoch=train.train_one_epoch, evaluate=train.evaluate,
+                               write_atomic=checkpoint.write_atomic)
+    return definitions("05_train_on_gpu")
+
+
+class Modes(nn.Module):
+    """A 1x1 convolution that notes in which mode it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm, self.modes = nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3), []
+
+    def forward(self, x):
+        self.modes.append((self.training, torch.is_grad_enabled()))
+        self.norm(x.repeat(1, 2, 1, 1)[:, :3])             # its averages move in training only
+        return self.conv(x)
+
+
+def batches_05(count=3):
+    rng = np.random.default_rng(5)
+    pairs = [(rng.normal(size=(2, 2, 3, 4)), rng.choice([0, 1, 2, 255], (2, 3, 4)))
+             for _ in range(count)]
+    return [(torch.tensor(x, dtype=torch.float32), torch.tensor(y)) for x, y in pairs]
+
+
+def test_05_an_epoch_takes_the_steps_of_numpy(m05):
+    """Softmax regression of each known pixel, its gradient (p - t) x by hand."""
+    model = Modes()
+    W, b = model.conv.weight.detach().double().numpy()[:, :, 0, 0], model.conv.bias.tolist()
+    b, values = np.array(b), []
+    for image, target in batches_05():
+        known = (target != 255).numpy()
+        x, t = image.double().numpy().transpose(0, 2, 3, 1)[known], target.numpy()[known]
+        z = x @ W.T + b
+        p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+        values.append(-np.log(p[np.arange(len(t)), t]).mean())
+        push = (p - np.eye(3)[t]) / len(t)
+        W, b = W - 0.5 * push.T @ x, b - 0.5 * push.sum(0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    mean = m05.train_one_epoch(model.eval(), batches_05(), losses.cross_entropy, optimizer)
+    assert isinstance(mean, float) and mean == pytest.approx(np.mean(values), rel=1e-5)
+    assert np.allclose(model.conv.weight.detach()[:, :, 0, 0], W, atol=1e-6)
+    assert np.allclose(model.conv.bias.detach(), b, atol=1e-6)
+    assert model.modes == [(True, True)] * 3, "batch norm must look at the batches"
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_05_evaluate_counts_and_leaves_no_trace(m05, training):
+    model = Modes().train(training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    matrix = m05.evaluate(model, batches_05(), 3).matrix
+    count = np.zeros((3, 3), int)
+    W, b = model.conv.weight.detach().numpy()[:, :, 0, 0], model.conv.bias.detach().numpy()
+    for image, target in batches_05():
+        for x, t in zip(image.numpy().transpose(0, 2, 3, 1).reshape(-1, 2), target.flatten(),
+                        strict=True):
+            if t != 255:
+                count[t, (W @ x + b).argmax()] += 1
+    assert np.array_equal(matrix, count)
+    assert model.modes == [(False, False)] * 3 and model.training == training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("breaks", ["replace", "fsync"])
+def test_05_a_file_is_the_old_one_or_the_new_one(m05, tmp_path, monkeypatch, breaks):
+    path = tmp_path / "state"
+    for data in (b"old", b"new", b""):
+        m05.write_atomic(path, data)
+        assert path.read_bytes() == data and [p.name for p in tmp_path.iterdir()] == ["state"]
+    m05.write_atomic(path, b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"os.{breaks}", full)
+    with pytest.raises((OSError, checkpoint.CheckpointError), match="No space left"):
+        m05.write_atomic(path, b"new")
+    assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["state"]
+
+
+def test_05_a_file_is_on_the_disk_before_it_has_its_name(m05, tmp_path, monkeypatch):
+    """Renamed first and synced later, a power cut would leave an empty file of the right name."""
+    order = []
+    for name in ("fsync", "replace"):
+        call = getattr(os, name)
+        monkeypatch.setattr(f"os.{name}", lambda *a, call=call, name=name: order.append(name) or
+                            call(*a))
+    m05.write_atomic(tmp_path / "state", b"data")
+    assert order[:2] == ["fsync", "replace"]

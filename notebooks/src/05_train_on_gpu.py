@@ -1,0 +1,1074 @@
+# %% [markdown]
+# # 05 · Training, on a GPU or a laptop
+#
+# You have a network (lesson 03), a loss and a score (lesson 04). Training joins them, and its loop
+# is ten lines long. What takes the time are two questions around those lines: **how to make it
+# fast**, so that you get many tries a day, and **how to lose nothing** when it is stopped. In
+# between you learn to read what a run tells you while it goes wrong.
+#
+# After this lesson you can
+#
+# - write the plain loop: load, forward, loss, backward, step, validate, save
+# - measure where a step spends its time, and make it several times faster
+# - find a learning rate in seconds, and see when one is too high
+# - train a U-Net with cross-entropy plus Dice and watch its predictions grow
+# - read curves: over-fitting, wrong rates, masks that do not belong, pictures not normalised
+# - stop a run anywhere and go on as if nothing had happened, to the last bit
+# - run the same script in several processes
+#
+# **Minutes**: about 5 to run on two CPU cores · GPU: not measured. **Builds on**: lessons 02, 03
+# and 04. A good place for a break is before section 9.
+
+# %%
+import copy
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from segutils import checkpoint, losses, masks, show, train
+from segutils.augment import denormalise, eval_transform, train_transform
+from segutils.datasets import DATA, Street, loader
+from segutils.unet import UNet
+
+show.use_style()
+device = train.pick_device()      # CUDA, else Apple's MPS, else the CPU
+
+# %% [markdown]
+# All sizes of this lesson stand in the next cell. With a GPU the same cells run at full size; no
+# line below asks which it is.
+
+# %%
+gpu = device.type == "cuda"
+SMALL = dict(width=32, depth=2, stem=2)                       # a U-Net for a laptop
+NET = dict(width=64, depth=4) if gpu else SMALL               # the one of the long run
+LEVEL, BATCH, STEPS = ("full", 32, 4000) if gpu else ("plain", 8, 1200)
+
+# %% [markdown]
+# ## 1 Look at what the network gets
+#
+# Between the files and the network lie decoding, augmentation, normalisation and stacking, and each
+# can go wrong. So look at a **batch**, not at the files: turn it back into pictures, and lay the
+# masks over them.
+
+# %%
+fit_set, val_set = Street("train", LEVEL), Street("val", LEVEL)
+fit_set.transform, val_set.transform = train_transform(size=128), eval_transform()
+train_loader = loader(fit_set, BATCH, shuffle=True, seed=0)
+val_loader = loader(val_set, 25)
+image, target = next(iter(train_loader))                      # (B, 3, H, W), (B, H, W)
+print(len(fit_set), "pictures to train on,", len(val_set), "to validate")
+assert image.dtype == torch.float32 and target.dtype == torch.int64
+assert set(target.unique().tolist()) <= {0, 1, 2, 255}, "ids must survive the way"
+
+# %%
+seen = [show.overlay(denormalise(i), t.numpy()) for i, t in zip(image[:8], target, strict=False)]
+show.grid(seen, columns=8, side=1.4, legend=show.class_legend(),
+          caption="A batch, turned back into pictures: do the masks still sit on the things?")
+plt.show()
+
+# %% [markdown]
+# A second check costs one forward pass. **Before you run it**: a network that knows nothing gives
+# three classes about the same probability. What is its cross-entropy?
+
+# %%
+torch.manual_seed(0)
+net = UNet(**SMALL).to(device)
+first = losses.cross_entropy(net(image.to(device)), target.to(device)).item()
+print(f"log 3 = {np.log(3):.2f}; the untrained network is near it: {abs(first - np.log(3)) < 0.4}")
+assert abs(first - np.log(3)) < 0.4, "far off: it is sure before it has seen anything"
+
+# %% [markdown]
+# It is log 3: one class in three, and no idea which. A first loss of 5 or 50 says that the logits
+# begin far too large: the network is sure of something before it has seen anything.
+#
+# ## 2 The plain loop
+#
+# Here it is, all of it. Each step: **load** a batch, **forward**, **loss**, clear the old
+# gradients, **backward**, **step**. Nothing in it knows about segmentation.
+
+# %% tags=["defines"]
+import torch
+
+
+def train_one_epoch(model, loader, loss, optimizer):
+    """Train once over the loader; returns the mean of the steps' losses."""
+    device = next(model.parameters()).device
+    model.train()                                             # batch norm looks at the batch
+    values = []
+    for image, target, *_ in loader:
+        logits = model(image.to(device))                      # (B, C, H, W)
+        value = loss(logits, target.to(device))
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        values.append(value.item())                           # a number, not a tensor
+    return sum(values) / len(values)
+
+# %% [markdown]
+# And **validate**: no gradients, `eval()`, one confusion matrix over the whole set (lesson 04 says
+# why not a mean over batches), and the model goes back to the mode that it came in.
+
+# %% tags=["defines"]
+from segutils.metrics import ConfusionMatrix
+
+
+@torch.no_grad()
+def evaluate(model, loader, classes):
+    """The confusion matrix of the model's predictions over a loader."""
+    device, was_training = next(model.parameters()).device, model.training
+    model.eval()
+    matrix = ConfusionMatrix(classes)
+    for image, target, *_ in loader:
+        logits = model(image.to(device))
+        matrix.update(logits.argmax(dim=1), target.to(device))
+    model.train(was_training)
+    return matrix
+
+# %% [markdown]
+# The loss is cross-entropy plus Dice. People are rare, so that each of their pixels counts six
+# times in the cross-entropy, and each of a car's twice. Three epochs over a small part of the data:
+
+# %%
+weight = torch.tensor([1.0, 6.0, 2.0], device=device)         # background, person, car
+ce_dice = losses.sum_of((1, partial(losses.cross_entropy, weight=weight)), (1, losses.dice_loss))
+
+
+def part(count, transform=None, split="train", level="plain", start=0):
+    """The first pictures of a split, to try things out."""
+    pictures = Street(split, level, transform=transform or train_transform(size=128))
+    pictures.stems = pictures.stems[start:start + count]
+    return pictures
+
+
+def fresh(seed=0, **options):
+    """A U-Net whose first weights follow from the seed."""
+    torch.manual_seed(seed)
+    return UNet(**(SMALL | options)).to(device)
+
+# %%
+net, few = fresh(), part(160)
+optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3)
+batches = loader(few, 8, shuffle=True, seed=0)
+checks = loader(part(50, eval_transform(), "val"), 25)
+epochs = [train_one_epoch(net, batches, ce_dice, optimizer) for epoch in range(3)]
+matrix = evaluate(net, checks, masks.CLASSES)
+print("the loss falls from epoch to epoch:", epochs[0] > epochs[1] > epochs[2])
+assert epochs[2] < epochs[0] and matrix.iou()[2] > 0.05, "it has begun to find cars"
+
+# %% [markdown]
+# **Save** it, and the loop is whole. The package's version of the two functions does the same;
+# trained from the same first weights on the same pictures, it gives the same numbers.
+
+# %%
+twin = fresh()
+optimizer = torch.optim.AdamW(twin.parameters(), lr=2e-3)
+batches = loader(few, 8, shuffle=True, seed=0)
+theirs = [train.train_one_epoch(twin, batches, ce_dice, optimizer) for epoch in range(3)]
+assert np.allclose(epochs, theirs, rtol=1e-3), "the package's loop is this loop"
+assert torch.equal(train.evaluate(twin, checks, 3).matrix, evaluate(twin, checks, 3).matrix)
+folder = Path(tempfile.mkdtemp())
+checkpoint.save_weights(folder / "first.safetensors", net, {"made by": "lesson 05"})
+back = fresh(seed=1)
+print(checkpoint.load_weights(back, folder / "first.safetensors"))
+assert torch.equal(evaluate(back, checks, 3).matrix, matrix.matrix), "what was saved is what loads"
+
+# %% [markdown]
+# ## 3 Lines that you can forget
+#
+# Four mistakes in a loop raise no error. In each the program runs to its end.
+#
+# **Forgotten: `zero_grad()`.** `backward` *adds* to the gradients that are there, so that each step
+# follows all steps before it as well. We let both versions overfit one batch, which any network
+# should manage.
+#
+# **Before you run it**: will the loss explode, stand still, or fall all the same?
+
+# %%
+def overfit(clear, steps=40, rate=0.02):
+    """Plain gradient descent on one batch; returns its losses."""
+    net, values = fresh(), []
+    optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9)
+    for step in range(steps):
+        value = ce_dice(net(image.to(device)), target.to(device))
+        if clear:
+            optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        values.append(value.item())
+    return values
+
+
+runs = {"with zero_grad()": overfit(True), "without": overfit(False)}
+
+# %%
+fig, ax = plt.subplots(figsize=(6, 2.8))
+for (name, values), style in zip(runs.items(), ("-", "--"), strict=True):
+    ax.plot(values, style, label=name)
+ax.set(xlabel="step", ylabel="loss", ylim=(0, None))
+ax.legend()
+show.below(fig, "Gradients that are never cleared push on after they should have stopped.")
+plt.show()
+assert runs["with zero_grad()"][-1] < 0.8 * runs["with zero_grad()"][0], "one batch is learned"
+assert runs["without"][-1] > runs["with zero_grad()"][-1] + 0.1, "and not so without"
+
+# %% [markdown]
+# It falls at first, and then overshoots for ever: old gradients never die. (Leaving them on purpose
+# is *gradient accumulation*, a larger batch in parts. Then divide, and clear after each step.)
+#
+# **Forgotten: `.item()`.** A loss that is kept as a tensor holds on to the whole step that made it,
+# and memory grows until the run is killed. **Before you run it**: how many activations does *one*
+# such number keep alive?
+
+# %%
+value = ce_dice(net(image.to(device)), target.to(device))
+kept, todo = set(), [value.grad_fn]
+while todo:
+    node = todo.pop()
+    if node is not None and node not in kept:
+        kept.add(node)
+        todo += [parent for parent, _ in node.next_functions]
+print(f"one tensor of one number holds more than 100 operations: {len(kept) > 100}")
+assert value.item() == float(value.detach()) and not torch.tensor(value.item()).requires_grad
+
+# %% [markdown]
+# **Forgotten: whose transform.** Give the validation set the *training* transform, and every look
+# at the same network gives another score: on pictures that were turned, cropped and recoloured.
+
+# %%
+wrong_val = loader(part(50, split="val"), 25)                 # it brings train_transform
+right_val = loader(part(50, eval_transform(), "val"), 25)
+looks = {"training transform": [evaluate(net, wrong_val, 3).miou() for look in range(3)],
+         "eval transform": [evaluate(net, right_val, 3).miou() for look in range(3)]}
+for name, scores in looks.items():
+    print(f"{name:18}: three looks, one score: {len(set(scores)) == 1}")
+print("the score moves by over 0.002 on its own:", np.ptp(looks["training transform"]) > 0.002)
+assert len(set(looks["eval transform"])) == 1, "one network, one set: one score"
+
+# %% [markdown]
+# **Forgotten: `copy`.** You keep the best weights as you go: `best = net.state_dict()`. But a
+# `state_dict` holds the live tensors, and the next step changes them. **Before you run it**: which
+# network is in `best` at the end?
+
+# %%
+best, safe = net.state_dict(), copy.deepcopy(net.state_dict())
+was = evaluate(net, checks, 3).miou()
+terrible = torch.optim.SGD(net.parameters(), lr=1.0)          # the step after the best one
+ce_dice(net(image.to(device)), target.to(device)).backward()
+terrible.step()
+scores = {}
+for name, weights in {"best = state_dict()": best, "a deep copy": safe}.items():
+    net.load_state_dict(weights)
+    scores[name] = evaluate(net, checks, 3).miou()
+    print(f"{name:20} scores what the best one did: {scores[name] == was}")
+assert scores["a deep copy"] == was > scores["best = state_dict()"], "the alias moved along"
+
+# %% [markdown]
+# The alias holds the last network and calls it the best. Files have no such trouble, which is one
+# more reason to save.
+#
+# ## 4 Where the time goes
+#
+# Before you make anything fast, measure. Each part of a step by itself, in the median of eight. (On
+# a GPU work is only *queued* when a line returns; `synchronize` waits for it. Forget it, and you
+# measure nothing.)
+
+# %%
+def tick(seconds, name, start):
+    train.synchronize(device)
+    now = time.perf_counter()
+    seconds.setdefault(name, []).append(now - start)
+    return now
+
+
+def dissect(net, batches, optimizer, steps=8):
+    """Median milliseconds of each part of a step."""
+    seconds, feed = {}, iter(batches)
+    for step in range(steps):
+        now = time.perf_counter()
+        image, target = (x.to(device) for x in next(feed))
+        now = tick(seconds, "load", now)
+        value = ce_dice(net(image), target)
+        now = tick(seconds, "forward and loss", now)
+        optimizer.zero_grad()
+        value.backward()
+        now = tick(seconds, "backward", now)
+        optimizer.step()
+        tick(seconds, "step", now)
+    return {name: 1e3 * statistics.median(each) for name, each in seconds.items()}
+
+# %% [markdown]
+# Two networks: the U-Net as the paper has it (five sizes, none of them halved first), and the small
+# one of this lesson, whose *stem* turns patches of 2×2 pixels into one.
+
+# %% tags=["nbval-ignore-output"]
+nets = {"width 32, depth 4": fresh(depth=4, stem=1), "width 32, depth 2, stem 2": fresh()}
+table = {name: dissect(net, batches, torch.optim.AdamW(net.parameters()))
+         for name, net in nets.items()}
+fig, ax = plt.subplots(figsize=(8, 2.2))
+left = np.zeros(2)
+for name in ("load", "forward and loss", "backward", "step"):
+    widths = np.array([row[name] for row in table.values()])
+    ax.barh(list(table), widths, left=left, label=name)
+    left += widths
+ax.set(xlabel="milliseconds for a batch of 8")
+ax.invert_yaxis()
+ax.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.4, 1), fontsize=9)
+show.below(fig, "Backward costs about twice what forward does; loading is not free.")
+plt.show()
+
+# %%
+sums = {name: sum(row.values()) for name, row in table.items()}
+assert min(min(row.values()) for row in table.values()) > 0 and set(sums) == set(nets)
+shallow, deep = sums["width 32, depth 2, stem 2"], sums["width 32, depth 4"]
+print("the small one is faster:", shallow < deep)
+
+# %% [markdown]
+# This picture tells you where to look. Is "load" the widest? Then a faster network gains nothing.
+#
+# ## 5 Faster, one thing at a time
+#
+# Five changes, each of them a line. We time a step of the first network, then change one thing
+# after the other and time again. Whether a change pays depends on the machine, so the numbers that
+# you see are those of *yours*.
+#
+# | change | why it helps |
+# |---|---|
+# | `channels_last` | the numbers of a pixel lie side by side, as fast convolutions want them |
+# | bf16 | half the bytes, and products at a higher rate where the processor has them |
+# | fused AdamW | one pass over the weights instead of a dozen |
+# | data held ready | no file is opened twice |
+# | a patch stem, less depth | less work: lesson 03 counted a quarter |
+
+# %%
+class Held(Street):
+    """The same pictures, read once and kept as arrays; augmentation is drawn anew all the same."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.held = [super(Held, self).arrays(0, index) for index in range(len(self))]
+
+    def arrays(self, epoch, index):
+        return self.held[index]
+
+
+held = Held("train", LEVEL, transform=train_transform(size=128))
+assert np.array_equal(held.arrays(0, 5)[0], fit_set.arrays(0, 5)[0]), "the same pictures"
+ready = loader(held, 8, shuffle=True, seed=0)
+
+# %%
+def milliseconds(net, batches, last=False, half=False, fused=False, steps=6):
+    """Median time of a step, loading included; the first two only warm up."""
+    memory = torch.channels_last if last else torch.contiguous_format
+    net = net.to(memory_format=memory)
+    optimizer = torch.optim.AdamW(net.parameters(), fused=fused, foreach=False)
+    seconds, start = [], time.perf_counter()
+    for _, (image, target) in zip(range(steps + 2), batches, strict=False):
+        with train.autocast(device, torch.bfloat16 if half else None):
+            logits = net(image.to(device, memory_format=memory))
+        optimizer.zero_grad()
+        ce_dice(logits.float(), target.to(device)).backward()     # the loss stays in fp32
+        optimizer.step()
+        train.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+        start = time.perf_counter()
+    return 1e3 * statistics.median(seconds[2:])
+
+# %% [markdown]
+# Do they change the result? `channels_last` is another order in memory, and the same numbers; bf16
+# keeps eight bits of a number, and logits move a little. *Check it before you trust a speed.*
+
+# %%
+net = fresh().eval()
+with torch.no_grad():
+    plain = net(image.to(device))
+    last = copy.deepcopy(net).to(memory_format=torch.channels_last)(image.to(device))
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        half = net(image.to(device)).float()
+agree = (plain.argmax(1) == half.argmax(1)).float().mean().item()
+print("channels_last gives the same logits:", torch.allclose(plain, last, atol=1e-4))
+print("bf16 gives the same class at over 95 % of the pixels:", agree > 0.95)
+assert torch.allclose(plain, last, atol=1e-4) and agree > 0.95
+
+# %% tags=["nbval-ignore-output"]
+deep, stem = partial(fresh, depth=4, stem=1), fresh
+stairs = {
+    "fp32, as it comes": milliseconds(deep(), batches),
+    "+ channels_last": milliseconds(deep(), batches, last=True),
+    "+ bf16": milliseconds(deep(), batches, last=True, half=True),
+    "+ fused AdamW": milliseconds(deep(), batches, last=True, half=True, fused=True),
+    "+ data held ready": milliseconds(deep(), ready, last=True, half=True, fused=True),
+    "+ stem 2, depth 2": milliseconds(stem(), ready, last=True, half=True, fused=True),
+}
+fig, ax = plt.subplots(figsize=(8, 2.6))
+bars = ax.barh(list(stairs), stairs.values(), color=show.LINES[0])
+slowest = stairs["fp32, as it comes"]
+ax.bar_label(bars, [f"{ms:.0f} ms · {slowest / ms:.1f}×" for ms in stairs.values()], padding=4)
+ax.set(xlabel="milliseconds a step of 8 pictures", xlim=(0, 1.25 * max(stairs.values())))
+ax.invert_yaxis()
+show.below(fig, "One change at a time. Which of them pays on your machine?")
+plt.show()
+
+# %%
+assert len(stairs) == 6 and min(stairs.values()) > 0
+print("all together are faster:", stairs["+ stem 2, depth 2"] < stairs["fp32, as it comes"])
+
+# %% [markdown]
+# bf16 needs a processor that has it; on others it can be *slower*. So do not believe a blog, nor
+# this page: **probe**. `segutils.train.pick_amp` times a few steps both ways and takes bf16 only
+# where it wins; `fit` asks it once, and writes the answer down, so that a resumed run does not
+# change its mind.
+#
+# `torch.compile` builds kernels for your very network. That takes up to a minute or more at the
+# start, and a run must be long enough to pay it back. Switch it on and see.
+
+# %% tags=["nbval-ignore-output"]
+COMPILE = gpu                      # set it to True to try it on a CPU: be patient
+picked = train.pick_amp(fresh(), batches, ce_dice, device, None)
+print("precision picked here:", picked or "fp32", "· threads:", torch.get_num_threads())
+if COMPILE:
+    compiled = torch.compile(fresh())
+    ms = milliseconds(compiled, ready, last=True, half=picked is not None, fused=True)
+    print(f"compiled: {ms:.0f} ms a step against {stairs['+ stem 2, depth 2']:.0f}")
+
+# %%
+assert picked in (None, "bfloat16", "float16")
+
+# %% [markdown]
+# ## 6 The learning rate
+#
+# The number that matters most, and one that can be found in seconds. The **range test**: start with
+# a rate far too small, multiply it at each step, and watch the loss. Where does it begin to fall,
+# where is it restless, where does it blow up?
+#
+# **Before you run it**: guess the rate at which it blows up, to a power of ten.
+
+# %%
+def range_test(low=1e-5, high=30.0, steps=100):
+    """Losses of one short run whose rate grows from `low` to `high`."""
+    net, feed = fresh(), (batch for epoch in range(9) for batch in ready)
+    optimizer = torch.optim.AdamW(net.parameters(), fused=True)
+    rates, values = np.geomspace(low, high, steps), []
+    for rate, (image, target) in zip(rates, feed, strict=False):
+        optimizer.param_groups[0]["lr"] = rate
+        value = ce_dice(net(image.to(device)), target.to(device))
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        values.append(value.item())
+    return rates, np.array(values)
+
+
+rates, values = range_test()
+smooth = np.convolve(np.pad(values, 4, mode="edge"), np.ones(9) / 9, mode="valid")
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 2.8))
+ax.plot(rates, values, color="#BBBBBB", linewidth=1, label="each step")
+ax.plot(rates, smooth, label="mean of nine")
+ax.axvspan(1e-3, 5e-3, color=show.LINES[2], alpha=0.2, label="where we go")
+ax.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(0, 1.3 * smooth[0]))
+ax.legend(fontsize=9)
+show.below(fig, "Flat, falling, restless, and at last it blows up.")
+plt.show()
+assert smooth[rates < 1e-4].min() > 0.8 * smooth[0], "too small: nothing happens in a few steps"
+assert smooth[(rates > 1e-3) & (rates < 3e-2)].min() < 0.8 * smooth[0], "in between it learns"
+print("at a rate of 1 it has not blown up; at 30 it has:", smooth[rates < 1].max() < 3 < values[-1])
+
+# %% [markdown]
+# It bears far more than most people guess: batch norm takes the size of the weights out again, and
+# AdamW that of the gradients. But "not blown up" is not "learns". The fall ends near 1e-2, and
+# beyond that the loss only jumps about. A usual rule takes the steepest place, or a third to a
+# tenth of where the fall ends.
+#
+# We take 3e-3 as a **peak**, not for all of the run: the schedule **OneCycle** rises to it over the
+# first quarter, while everything is still in motion, and then comes down to almost nothing, so that
+# the weights can settle.
+#
+# Its trap: it counts *steps*. If you call `scheduler.step()` once an epoch, as older schedules want
+# it, the run ends somewhere on the way up. **Before you look**: what will that do to the rate?
+
+# %%
+def rates_of(per_epoch, steps=1200, epoch=100):
+    weights = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.AdamW([weights], lr=3e-3)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.25)
+    seen = []
+    for step in range(steps):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if step + 1 < steps and (not per_epoch or step % epoch == epoch - 1):
+            cycle.step()
+    return np.array(seen)
+
+
+right, wrong = rates_of(False), rates_of(True)
+fig, ax = plt.subplots(figsize=(7, 2.4))
+ax.plot(right, label="a step of the schedule each step")
+ax.plot(wrong, "--", label="each epoch")
+ax.set(xlabel="step", ylabel="learning rate")
+ax.legend(fontsize=9)
+show.below(fig, "The dashed run trains at a twenty-fifth of the rate that was asked for.")
+plt.show()
+assert np.argmax(right) in range(298, 302) and right[-1] < 1e-6 and wrong.max() < 3e-3 / 20
+
+# %% [markdown]
+# The loss of the dashed run would fall, slowly, and nobody would notice. Plot the rate of every
+# run; `fit` writes it into each row of its history.
+#
+# ## 7 `fit`
+#
+# `segutils.train.fit` is the loop of section 2 with all of this in it: channels last, bf16 if the
+# probe says so, fused AdamW, OneCycle, and validation each `every` steps. A hook is called after
+# each validation. Ours redraws the curves and keeps the predictions for two pictures, a film.
+
+# %%
+looked_at = [val_set[k] for k in (38, 60)]                    # (3, H, W), (H, W) each
+
+
+@torch.inference_mode()
+def ids_of(net, image):
+    net.eval()
+    return net(image[None].to(device))[0].argmax(dim=0).cpu().numpy()
+
+
+film, curves = [], show.live_curves("Down on the left, up on the right.")
+
+
+def watch(history, net):
+    curves(history, net)
+    film.append([ids_of(net, image) for image, _ in looked_at])
+
+# %% [markdown]
+# Now the real run. On two cores it takes a minute or two. **Before you run it**: what mIoU will it
+# reach on pictures that it never saw? The lazy answer, all background, has about 0.29.
+
+# %% tags=["nbval-ignore-output"]
+model = fresh(**NET)
+batches = loader(held, BATCH, shuffle=True, seed=0)
+history = train.fit(model, batches, val_loader, ce_dice, steps=STEPS, lr=3e-3, every=STEPS // 8,
+                    classes=masks.CLASSES, device=device, on_epoch=watch)
+
+# %%
+reached = history.rows[-1]["miou"]
+print("validation mIoU over 0.7:", reached > 0.7, "· rows of the history:", len(history.rows))
+assert reached > 0.7, "much lower than usual: run it again, and read sections 9 and 12"
+assert len(film) == 8 and len(history.losses) == STEPS
+
+# %% tags=["nbval-ignore-output"]
+shown = (0, 1, 3, 5, 7)
+rows = []
+for k, (image, target) in enumerate(looked_at):
+    picture = denormalise(image)
+    rows += [show.overlay(picture, frames[k], 0.6) for frames in (film[f] for f in shown)]
+    rows += [show.overlay(picture, target.numpy(), 0.6)]
+names = [f"step {history.rows[f]['step']}" for f in shown] + ["truth"]
+show.grid(rows, names, columns=6, side=2, legend=show.class_legend(),
+          caption="Blobs first, then cars, then people, then outlines.")
+plt.show()
+print(f"mIoU {reached:.3f} after {history.rows[-1]['seconds']:.0f} s; {history}")
+
+# %%
+assert all(frames[0].shape == looked_at[0][1].shape for frames in film)
+known = looked_at[0][1].numpy() != 255
+right = [(frames[0] == looked_at[0][1].numpy())[known].mean() for frames in film]
+assert right[-1] > 0.9, "the last frame is close to the truth"
+
+# %% [markdown]
+# Large and frequent first, small and rare last: that order is the same in nearly every run you will
+# ever watch. If people stay away in yours, look at the *class* curves, not at the mean.
+#
+# The **test set** has not been touched. Now that nothing is left to choose, once:
+
+# %% tags=["nbval-ignore-output"]
+test_loader = loader(Street("test", LEVEL, transform=eval_transform()), 25)
+final = train.evaluate(model, test_loader, masks.CLASSES)
+print(final)
+
+# %%
+print("test mIoU over 0.7:", final.miou() > 0.7)
+assert abs(final.miou() - reached) < 0.1, "test and validation are drawn alike: they agree"
+
+# %% [markdown]
+# ## 8 Which loss?
+#
+# Lesson 04 built half a dozen. Which one should you train with? One run each says little: another
+# seed, another order. `benchmarks/losses.py` trained the same small network with each of them, over
+# several seeds, everything else equal and *no class weights*, and scored each once on the test set.
+# The lesson reads what it wrote.
+#
+# **Before you look**: which of them will find the fewest people?
+
+# %%
+record = json.loads((DATA / "losses.json").read_text(encoding="utf-8"))
+columns = ["miou", *masks.CLASSES[1:]]
+print(f"{record['command']}: test IoU, mean of {len(record['seeds'])} seeds and (spread)\n")
+print(f"{'':15}" + "".join(f"{name:>16}" for name in columns))
+found = {}
+for name, runs in record["scores"].items():
+    found[name] = np.array([[run["miou"], *(run["iou"][c] for c in columns[1:])] for run in runs])
+    cells = zip(found[name].mean(0), np.ptp(found[name], axis=0), strict=True)
+    print(f"{name:15}" + "".join(f"{mean:9.3f} ({width:.2f})" for mean, width in cells))
+
+# %%
+fig, axes = plt.subplots(1, 3, figsize=(10, 2.6), sharey=True)
+for ax, column, title in zip(axes, range(3), ("mean IoU", "person", "car"), strict=True):
+    for place, scores in enumerate(found.values()):
+        ax.plot(scores[:, column], [place] * len(scores), "o", color=show.LINES[0], alpha=0.7)
+        ax.plot(scores[:, column].mean(), place, "|", color="black", markersize=18)
+    ax.set(title=title, xlabel="test IoU")
+axes[0].set_yticks(range(len(found)), found)
+axes[0].invert_yaxis()
+show.below(fig, "A dot a seed, the bar their mean. Where dots overlap, the losses do not differ.")
+plt.show()
+assert all(len(runs) == len(record["seeds"]) for runs in record["scores"].values())
+
+# %% [markdown]
+# LOSSES_PROSE
+#
+# ## 9 Over-fitting
+#
+# Sixteen pictures, no augmentation, and many steps: the network learns *these sixteen* by heart. We
+# validate on pictures that it never sees.
+#
+# **Before you run it**: which of the two losses will turn, and which will not?
+
+# %% tags=["nbval-ignore-output"]
+sixteen = loader(part(16, eval_transform()), 8, shuffle=True, seed=0)
+learned = train.fit(fresh(), sixteen, checks, ce_dice, steps=240, lr=3e-3, every=20, device=device,
+                    classes=masks.CLASSES, progress=False)
+show.learning_curves(learned.rows, caption="Training goes on; validation has turned round.")
+plt.show()
+
+# %%
+val_losses = learned.column("val_loss")
+end = learned.rows[-1]["train_loss"]
+print("training loss ends lowest:", end == min(learned.column("train_loss")))
+print("validation loss ends above its lowest:", val_losses[-1] > 1.05 * min(val_losses))
+assert end < 0.5 * val_losses[-1], "by heart, and of no use elsewhere"
+
+# %% [markdown]
+# The gap between the two curves is what was learned by heart. More pictures close it, then
+# augmentation, then a smaller network; stopping early (keeping the *best* row, which `fit` does in
+# `best.safetensors`) at least does not ship it. Note that loss and IoU need not turn together: the
+# loss also punishes being sure and wrong.
+#
+# ## 10 Reading failures
+#
+# Three broken runs, and one that is sound. Each is 120 steps long, and raises no error. Look at the
+# curves first, and name the fault: **masks of another picture**, **validation not normalised**,
+# **a learning rate three hundred times too high**.
+
+# %%
+class Shifted(Street):
+    """Each picture with the mask of the next: what a sort or a shuffle of one list does."""
+
+    def arrays(self, epoch, index):
+        return (super().arrays(epoch, index)[0],
+                super().arrays(epoch, (index + 1) % len(self))[1])
+
+
+def raw(**pair):
+    """The eval transform, and then the picture back in 0 … 255: somebody forgot to normalise."""
+    out = eval_transform()(**pair)
+    return out | {"image": torch.from_numpy(denormalise(out["image"])).movedim(2, 0).float()}
+
+
+def short_run(pictures, transform, rate):
+    batches = loader(pictures, 8, shuffle=True, seed=0)
+    return train.fit(fresh(), batches, loader(part(50, transform, "val"), 25), ce_dice, steps=120,
+                     lr=rate, every=20, device=device, classes=masks.CLASSES, progress=False)
+
+# %% tags=["nbval-ignore-output"]
+shifted = Shifted("train", "plain", transform=train_transform(size=128))
+faults = {
+    "A": short_run(part(800), eval_transform(), 1.0),
+    "B": short_run(shifted, eval_transform(), 3e-3),
+    "C": short_run(part(800), eval_transform(), 3e-3),
+    "D": short_run(part(800), raw, 3e-3),
+}
+fig, axes = plt.subplots(2, 4, figsize=(11, 4), sharex=True, sharey="row")
+for column, (name, run) in zip(axes.T, faults.items(), strict=True):
+    steps = run.column("step")
+    column[0].plot(steps, run.column("train_loss"), ".-", label="training")
+    column[0].plot(steps, np.minimum(run.column("val_loss"), 3), ".--", label="validation")
+    column[0].set(title=f"run {name}", ylim=(0, 3.1))
+    column[1].plot(steps, run.column("iou_car"), ".-", color=show.LINES[2])
+    column[1].set(ylim=(0, 1), xlabel="step")
+axes[0, 0].set(ylabel="loss")
+axes[1, 0].set(ylabel="car IoU")
+axes[0, 3].legend(fontsize=9, loc="upper right")
+show.below(fig, "Above the losses (cut at 3), below the validation IoU of car. Which is sound?")
+plt.show()
+
+# %%
+ends = {name: run.rows[-1] for name, run in faults.items()}
+print("the best at cars:", max(ends, key=lambda name: ends[name]["iou_car"]))
+print("D trains as well as C:", ends["D"]["train_loss"] < 1.1 * ends["C"]["train_loss"],
+      "· and validates:", ends["D"]["val_loss"] < 1.3 * ends["C"]["val_loss"])
+assert all(ends[name]["iou_car"] < ends["C"]["iou_car"] - 0.2 for name in "ABD")
+assert min(ends["A"]["train_loss"], ends["B"]["train_loss"]) > 1.1 * ends["C"]["train_loss"]
+
+# %% [markdown]
+# - **C** is the sound one. That its first validation losses are off the chart is no fault: batch
+#   norm's running averages (lesson 03) need some dozens of steps before `eval()` can use them.
+# - **A** has the rate of 1. Its loss stays high and its IoU swings. Divide the rate by ten, and
+#   look again, until a run behaves.
+# - **B** learned from masks of other pictures. Its loss falls a little, to what *guessing by place*
+#   gives (cars are below the middle), and stops there. The cure is section 1: look at a batch.
+# - **D** trained well: its training loss is that of C. Only the *validation* pictures came in
+#   another scale. When the two disagree from beginning to end, suspect the data path, not the
+#   network; over-fitting takes time to show.
+#
+# ## 11 Stop, and go on
+#
+# Long runs are interrupted: a battery, a queue, a cat. What has to be kept so that the rest of the
+# run is *the same run*? Everything that the next step depends on: the **weights**, the
+# **optimizer's** moments, the **schedule's** place, and which **pictures** come next, with which
+# augmentation.
+#
+# Most scripts keep the weights alone. We stop a run after 141 of its 200 steps and go on in two
+# ways. **Before you run it**: will it show in the loss?
+
+# %%
+def begin(seed=0):
+    net = fresh(seed, width=16)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    return net, optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=200)
+
+
+def one_step(net, optimizer, schedule, image, target):
+    value = ce_dice(net(image.to(device)), target.to(device))
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    schedule.step()
+    return value.item()
+
+
+def go_on(parts, first, last):
+    """Train from step `first` to `last`, four steps an epoch; returns the losses."""
+    values, pictures = [], loader(part(16, gentle), 4, shuffle=True, seed=0)
+    for step in range(first, last):
+        if step == first or step % 4 == 0:
+            pictures.sampler.set_epoch(step // 4, step % 4 * 4)    # epoch, pictures seen of it
+            feed = iter(pictures)
+        values.append(one_step(*parts, *next(feed)))
+    return values
+
+
+gentle = train_transform(size=96, scale=(1, 1), rotate=0, translate=0, colour=0)   # flip and crop
+
+# %%
+whole = begin()
+losses_whole = go_on(whole, 0, 200)
+halted = begin()
+go_on(halted, 0, 141)                                           # in the middle of an epoch
+state = copy.deepcopy([each.state_dict() for each in halted])   # weights, moments, schedule
+weights_only, everything = begin(seed=1), begin(seed=2)
+weights_only[0].load_state_dict(state[0])
+for each, kept in zip(everything, state, strict=True):
+    each.load_state_dict(kept)
+resumed = {"weights only": go_on(weights_only, 141, 200), "everything": go_on(everything, 141, 200)}
+
+# %%
+def mean_of(values, count=8):
+    return np.convolve(values, np.ones(count) / count, mode="valid")
+
+
+fig, ax = plt.subplots(figsize=(7, 2.8))
+ax.plot(range(7, 200), mean_of(losses_whole), color="#999999", linewidth=5, label="never stopped")
+for (name, values), style in zip(resumed.items(), ("-", "--"), strict=True):
+    ax.plot(range(141, 200), mean_of(losses_whole[134:141] + values), style, label=name)
+ax.set(xlabel="step", ylabel="loss, mean of 8", ylim=(0, None))
+ax.legend(fontsize=9)
+show.below(fig, "Stopped after 141 steps. With the weights alone, another run goes on.")
+plt.show()
+same = {name: values == losses_whole[141:] for name, values in resumed.items()}
+print(same)
+assert same["everything"] or device.type != "cpu", "every loss, to the last bit"
+assert sum(resumed["weights only"][-8:]) > 1.05 * sum(losses_whole[-8:]), "it has to be made up for"
+
+# %% [markdown]
+# The dashed line lies on the grey one exactly: not close, *equal*. With the weights alone the
+# schedule starts over at its beginning, the moments are gone, and the rest of the run is another
+# run, at a rate that belongs to its beginning. Given time it may end as well. But nobody can repeat
+# it, and a fault that shows only after a restart is the hardest kind to find.
+#
+# The pictures are the part that is easily forgotten. `loader`'s order follows from (seed, epoch)
+# and each augmentation from (seed, epoch, index): numbers, not the state of a generator. So
+# `set_epoch(35, 4)`, epoch 35 and four pictures seen, is enough to go on in the middle of an epoch.
+#
+# ## 12 Files that survive
+#
+# A checkpoint that is being written when the power goes is half a file, and it has overwritten the
+# whole one. The cure is old: write to another name, make sure that it is on the disk, then
+# *rename*, which happens all at once or not at all.
+
+# %% tags=["defines"]
+import os
+from pathlib import Path
+
+
+def write_atomic(path, data):
+    """Write bytes so that at any moment the old file or the new one is there, and whole."""
+    temporary = Path(path).with_name(f".{Path(path).name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())              # on the disk, not only on its way
+        os.replace(temporary, path)              # all at once
+    finally:
+        temporary.unlink(missing_ok=True)
+
+# %%
+path = folder / "a.bin"
+for data in (b"old", b"new and longer"):
+    write_atomic(path, data)
+    checkpoint.write_atomic(folder / "b.bin", data)
+    assert path.read_bytes() == (folder / "b.bin").read_bytes() == data
+full, os.replace = os.replace, lambda *names: (_ for _ in ()).throw(OSError("the disk is full"))
+try:
+    write_atomic(path, b"never")
+except OSError as error:
+    print(f"{error}; what is there: {path.read_bytes()}")
+os.replace = full
+assert sorted(p.name for p in folder.iterdir()) == ["a.bin", "b.bin", "first.safetensors"]
+
+# %% [markdown]
+# And then there is damage that nobody notices. Disks, cables and copies flip bits, rarely. We flip
+# *one* bit of a saved network, in the exponent of one of its million numbers.
+#
+# **Before you run it**: will `torch.load` complain? What will be left of the score?
+
+# %%
+buffer = io.BytesIO()
+torch.save(model.state_dict(), buffer)
+data = bytearray(buffer.getvalue())
+number = model.state_dict()["head.bias"][0].cpu().numpy().tobytes()      # four bytes
+place = data.find(number) + 3                                            # sign and exponent
+data[place] ^= 0b0100_0000
+damaged = fresh(**NET)
+print(damaged.load_state_dict(torch.load(io.BytesIO(bytes(data)), weights_only=True)))
+after = train.evaluate(damaged, loader(part(50, eval_transform(), "val", LEVEL), 25), 3).miou()
+print("the file loads; mIoU before over 0.7:", reached > 0.7, "· after under 0.4:", after < 0.4)
+assert after < 0.4 < reached, "one bit of a million numbers"
+
+# %% [markdown]
+# No error, no warning, and the network is ruined. So a file of weights carries a **checksum**, and
+# who reads it verifies it. The same flipped bit in the package's file:
+
+# %%
+checkpoint.save_weights(folder / "live.safetensors", model, {"made by": "lesson 05"})
+data = bytearray((folder / "live.safetensors").read_bytes())
+data[len(data) // 2] ^= 0b0100_0000
+(folder / "damaged.safetensors").write_bytes(data)
+try:
+    checkpoint.load_weights(damaged, folder / "damaged.safetensors")
+except checkpoint.CheckpointError as error:
+    print(str(error).replace(str(folder), "…"))
+
+# %% [markdown]
+# `fit` does all of this when you give it a folder: `out=`. It keeps the state after each row, the
+# best and the last weights, and a CSV. Call it again with the same arguments, and it goes on.
+#
+# You can press ■ (interrupt) in the middle of a run: it finishes the step, saves, and returns. Here
+# a hook does it for you, so that the lesson runs by itself; then we go on, and compare with a run
+# that was never stopped.
+
+# %%
+def stop_once(history, net):
+    if history.rows[-1]["step"] == 30 and not (folder / "stopped").exists():
+        (folder / "stopped").touch()
+        raise KeyboardInterrupt                               # what ■ does
+
+
+def a_run(out, hook=None):
+    net = fresh(width=16)
+    pictures = loader(part(80, gentle), 4, shuffle=True, seed=0)
+    return net, train.fit(net, pictures, None, ce_dice, steps=60, every=10, out=out, amp=False,
+                          device=device, progress=False, on_epoch=hook)
+
+
+_, history = a_run(folder / "run", stop_once)
+print(history)
+resumed_net, history = a_run(folder / "run")                  # the same call once more
+whole_net, _ = a_run(folder / "whole")
+print(history)
+equal = all(map(torch.equal, resumed_net.state_dict().values(), whole_net.state_dict().values()))
+print("bit for bit the weights of the run that was never stopped:", equal)
+assert equal or device.type != "cpu", "on a GPU some sums are not repeated bit for bit"
+
+# %%
+files = sorted(p.name for p in (folder / "run").iterdir())
+print(files)
+assert "last.safetensors" in files and not [name for name in files if name.endswith(".tmp")]
+
+# %% [markdown]
+# One more way to lose a run: a picture that is broken. One NaN in a batch, and after one step every
+# weight of the network is NaN. `fit` stops *before* that step and says which pictures it was.
+
+# %%
+class Broken(Street):
+    def __getitem__(self, key):
+        image, target = super().__getitem__(key)
+        return (image * float("nan") if key[1] == 3 else image), target
+
+
+broken = Broken("train", "plain", transform=train_transform(size=64))
+broken.stems = broken.stems[:16]
+try:
+    train.fit(net := fresh(), loader(broken, 4), None, ce_dice, steps=8, device=device,
+              progress=False)
+except FloatingPointError as error:
+    print(error)
+assert all(p.isfinite().all() for p in net.parameters()), "the weights are still whole"
+
+# %% [markdown]
+# ## 13 Two processes
+#
+# Several GPUs, or several machines, run *the same script* in several processes. Each takes its
+# share of every batch. `torchrun` starts them, and `fit` (with Accelerate inside) finds out that it
+# is not alone. It works with two CPU processes, too, so that you can try it now.
+#
+# What must hold: the same batches, split or not, give the same losses. The usual mean of the
+# processes' losses does not, for Dice and for void; `fit` puts the logits together first.
+
+# %%
+def command(out, launcher):
+    """Train for six steps from the command line, as one process or as several."""
+    options = (f"train --difficulty plain --steps 6 --every 3 --batch-size 8 --width 8 --depth 1 "
+               f"--norm group --amp off --device cpu --out {folder / out}").split()
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *launcher, "-m", "segutils", *options], env=env,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return train.History.from_csv(folder / out / "history.csv")
+
+
+two = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]   # this is torchrun
+one_process, two_processes = command("one", []), command("two", two)
+
+# %%
+pair = [run.column("train_loss") for run in (one_process, two_processes)]
+print("the same losses from one process and from two:", np.allclose(*pair, rtol=1e-5))
+print("and the same score:", np.allclose(one_process.rows[-1]["miou"],
+                                         two_processes.rows[-1]["miou"], atol=1e-3))
+assert np.allclose(*pair, rtol=1e-5)
+
+# %% [markdown]
+# On two GPUs: `torchrun --nproc_per_node=2 -m segutils train --processes 2 …`. The number in
+# `--processes` is a check: some launchers start one process where two were asked for, without a
+# word, and you pay for two. (`--norm group`, because batch norm in each of two CPU processes sees
+# its own half only.)
+#
+# ## 14 An hour instead of a minute
+#
+# The live run stopped after two minutes and saw some ten thousand pictures. What does patience buy?
+# The course ships one U-Net that was trained for longer, on scenes that are drawn while it trains
+# and never come twice, of the *full* difficulty: night, fog, crowds, people of a few pixels. The
+# file says how it was made.
+
+# %%
+file = DATA / "weights" / "unet_street.safetensors"
+weights, about = checkpoint.read_weights(file)
+patient = UNet(**json.loads(about["config"])).to(device)
+checkpoint.load_into(patient, weights, file)
+print(about["command"])
+print(f"{about['steps']} steps of {about['batch']} pictures on {about['machine']}")
+print(f"{file.stat().st_size / 1e6:.1f} MB in half precision")
+
+# %%
+full_test = Street("test", "full", transform=eval_transform())
+score = train.evaluate(patient, loader(full_test, 25), masks.CLASSES)
+for name, iou in zip(masks.CLASSES, score.iou(), strict=True):
+    print(f"{name:11} {iou:.2f}")
+print(f"mean IoU    {score.miou():.2f}")
+assert abs(score.miou() - json.loads(about["test"])["miou"]) < 0.01, "what the file says it reaches"
+
+# %% [markdown]
+# Against the network of two minutes, on the same pictures, all of which neither has seen. **Before
+# you look**: what will the longer training have changed most?
+
+# %% tags=["nbval-ignore-output"]
+rows = []
+for k in (9, 43, 77):
+    image, target = full_test[k]
+    picture, answers = denormalise(image), [ids_of(net, image) for net in (model, patient)]
+    rows += [show.overlay(picture, target.numpy(), 0.6)]
+    rows += [show.error_map(answer, target.numpy()) for answer in answers]
+show.grid(rows, ["truth", "two minutes", "an hour"] * 2, columns=6, side=2,
+          caption="The errors of both: whole objects on the left, outlines on the right.",
+          legend=show.error_legend())
+plt.show()
+
+# %% [markdown]
+# The two-minute network never saw night or fog, so some of this is not its fault: **train on what
+# you will meet**. The rest is patience. What remains are rims, and people of a few pixels.
+#
+# ## Summary
+#
+# 1. Look at a batch, and at the first loss (log of the number of classes), before you train.
+# 2. The loop is ten lines. What you forget in it raises no error.
+# 3. Measure a step before you speed it up, and check that the result stayed the same.
+# 4. A range test finds the rate; a schedule counts steps; plot the rate.
+# 5. Class curves and a film say more than the mean. The test set is looked at once.
+# 6. Compare losses over seeds, or not at all.
+# 7. A run is weights, moments, schedule and order. Keep all four, and it goes on to the last bit.
+# 8. Files: another name, sync, rename, and a checksum that is verified.
+#
+# | mistake | what it does | the test that sees it |
+# |---|---|---|
+# | `zero_grad()` forgotten | overshoots for ever | one batch must be learned |
+# | losses kept as tensors | memory grows with each step | `.item()`: no `grad_fn` |
+# | training transform in validation | the score moves by itself | two looks, one score |
+# | `best = net.state_dict()` | the best is the last | its score is still the best one |
+# | a schedule stepped each epoch | a twenty-fifth of the rate | the rate is in the history |
+# | weights alone in a checkpoint | another run goes on | resumed equals never stopped |
+# | written in place, no checksum | half a file; ruin by one bit | flip a bit, and load |
+
+# %% [markdown]
+# ## If it goes wrong
+#
+# | symptom | cause | section |
+# |---|---|---|
+# | the first loss is far above log of the classes | logits that begin too large | 1 |
+# | falls, then swings | `zero_grad()`, or too high a rate | 3, 6 |
+# | memory grows from epoch to epoch | a loss kept with its graph | 3 |
+# | the validation score changes without training | training transform, or no `eval()` | 3 |
+# | slow, and the GPU is idle | loading is the widest bar | 4 |
+# | bf16 is slower than fp32 | the processor lacks it: let the probe decide | 5 |
+# | no learning at all, training loss at guessing level | masks of other pictures | 10 |
+# | training good, validation bad from the first row | another transform or scale | 10 |
+# | validation turns after a while | over-fitting | 9 |
+# | "holds another run" | `out` has a run with other arguments: another folder | 12 |
+# | "the loss is nan at step …" | the pictures named, or the rate | 12 |
+# | "a batch of … does not fit in the memory" | take the size it names, with `accumulate=` | 7 |
+#
+# ## Exercises
+#
+# In [exercises/ex05_train_on_gpu.ipynb](exercises/ex05_train_on_gpu.ipynb), with checks that answer
+# at once.
+#
+# Without a check: train with `LEVEL = "full"`, ten times as long, over lunch. Interrupt it twice.
+#
+# ## Sources
+#
+# - L. Smith, N. Topin, *Super-Convergence*, 2018, arXiv:1708.07120: OneCycle; L. Smith, *Cyclical
+#   Learning Rates*, 2017, arXiv:1506.01186: the range test.
+# - I. Loshchilov, F. Hutter, *Decoupled Weight Decay Regularization*, 2019, arXiv:1711.05101.
+# - P. Micikevicius et al., *Mixed Precision Training*, 2018, arXiv:1710.03740.
+# - D. Masters, C. Luschi, *Revisiting Small Batch Training*, 2018, arXiv:1804.07612.
+# - T. Pillai et al., *All File Systems Are Not Created Equal*, OSDI 2014: why a rename alone is not
+#   enough.
