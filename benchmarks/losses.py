@@ -37,7 +37,7 @@ DIFFICULTY = "plain"
 def main(arguments: list[str] | None = None) -> None:
     """Train, print the table, and write the scores down."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=1000, help="of each run")
+    parser.add_argument("--steps", type=int, default=600, help="of each run")
     parser.add_argument("--seeds", type=int, default=3, help="how many runs of each loss")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--json", type=Path, default=DATA / "losses.json",
