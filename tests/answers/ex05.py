@@ -84,6 +84,13 @@ def range_tenth(rates, losses):
 
 def range_same(rates, losses):
     smooth = np.convolve(_until_bad(losses), np.ones(5) / 5, mode="same")
+    falls = np.diff(smooth)
+    falls[smooth.argmin():] = 0
+    return rates[falls.argmin()]
+
+
+def range_same_empty(rates, losses):
+    smooth = np.convolve(_until_bad(losses), np.ones(5) / 5, mode="same")
     return rates[np.argmin(np.diff(smooth[: smooth.argmin() + 1]))]
 
 
@@ -657,6 +664,7 @@ WRONG = {
         (range_upwards, "rise"),
         (range_tenth, "tenth"),
         (range_same, "edges"),
+        (range_same_empty, "raises"),
     ],
     "resume": [
         ((save_right, _load_without("net")), "weights"),
