@@ -59,10 +59,6 @@ def _smooth(losses, window=WINDOW, edges="valid"):
     return np.convolve(losses, np.ones(window) / window, edges)
 
 
-def _range_test(rates, losses):
-    return _pick(rates, losses)
-
-
 def _pick(rates, losses, window=WINDOW, edges="valid", cut=_finite, lowest=np.argmin, ahead=0,
           shift=None, slope=lambda smooth, rates: np.diff(smooth)):
     """The rate of the steepest fall; the keyword arguments make the known mistakes."""
@@ -93,7 +89,7 @@ RANGE_TEST = Exercise(
     points=2,
     minutes=12,
     cases=_sweep_cases,
-    oracle=_range_test,
+    oracle=_pick,
     mistakes=(
         Mistake(
             "at_the_lowest",
@@ -996,10 +992,6 @@ def _at(values, epochs):
     return np.take_along_axis(values, epochs[:, :, None], 2)[:, :, 0]
 
 
-def _ship(val, test):
-    return _choose(val, test)
-
-
 def _choose(val, test, epochs=lambda val, test: _first(val), judge=None, report=None, ddof=1):
     """Choose epochs, then a recipe, then report; the keyword arguments make the mistakes."""
     at = epochs(val, test)
@@ -1036,7 +1028,7 @@ SHIP = Exercise(
     points=3,
     minutes=20,
     cases=_ship_cases,
-    oracle=_ship,
+    oracle=_choose,
     mistakes=(
         Mistake(
             "test_chose_epochs",
