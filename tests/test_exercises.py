@@ -18,7 +18,7 @@ import torch
 from answers import row, table
 
 from segutils import masks
-from segutils.exercises import check, ex01, exercise, exercises, hint, showing
+from segutils.exercises import check, ex01, ex05, exercise, exercises, hint, showing
 from segutils.exercises.calling import Screen, collect
 from segutils.exercises.declare import LEVELS
 from segutils.exercises.judging import difference, judge
@@ -75,7 +75,7 @@ def test_each_exercise_says_what_a_student_and_a_teacher_need():
         assert len(set(keys)) == len(keys)
         caption, picture = e.target()
         assert caption and (picture is None or (picture.ndim, picture.dtype) == (3, np.uint8))
-    for lesson in ("ex01", "ex02", "ex03", "ex04"):
+    for lesson in ("ex01", "ex02", "ex03", "ex04", "ex05"):
         assert len(exercises(lesson)) >= 4
 
 
@@ -113,6 +113,20 @@ def test_colour_distances_by_hand():
 
 def test_the_course_palette_would_pass():
     assert ask(masks.PALETTE[:6], "ex01.palette").solved
+
+
+def test_the_runs_show_what_is_asked_about_them():
+    """Each of the seven curves has its own mark, read off the numbers."""
+    runs = ex05.histories()
+    train, val, iou = ({k: r[name] for k, r in runs.items()}
+                       for name in ("train_loss", "val_loss", "val_iou"))
+    assert (np.diff(train["A"]) < 0.01).all() and train["A"][-1] > 2 * train["F"][-1]
+    assert train["B"][-1] < 0.3 and iou["B"].max() < 0.5 < iou["F"][-1]
+    assert (train["C"] > val["C"])[5:].mean() > 0.9 and iou["C"][-1] > 0.65
+    assert train["D"][-1] < 0.1 and val["D"][-1] > 1.3 * val["D"].min()
+    assert train["E"][:5].min() > 2 and np.abs(np.diff(val["E"])).max() > 0.2
+    assert np.allclose(train["F"], val["F"], atol=0.12) and iou["F"][-1] > 0.65
+    assert np.ptp(val["G"][7:]) < 1e-6 and val["G"][-1] > 1.3 * val["F"][-1]
 
 
 # ---- an answer may do anything ---------------------------------------------------------------
@@ -401,6 +415,19 @@ def test_an_answer_below_the_dots_counts():
     assert ask(answer).solved
 
 
+def test_a_pair_of_functions_is_blank_until_both_are_written():
+    from answers import ex05 as answers
+
+    def below_the_dots(run, state):
+        ...  # noqa: PIE790
+        answers.load_right(run, state)
+
+    for half in [(answers.save_stub, answers.load_right), (answers.save_right, answers.load_stub)]:
+        assert ask(half, "ex05.resume").key == "blank"
+    assert ask((answers.save_right, below_the_dots), "ex05.resume").solved
+    assert "both functions" in ask(answers.save_right, "ex05.resume").message
+
+
 # ---- the notebooks ---------------------------------------------------------------------------
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -419,7 +446,7 @@ def boxes(folder, lesson):
     return [text.split("\n")[0] for text in texts if text[:1] in "✓✗○" and text]
 
 
-@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04"])
+@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05"])
 def test_editions_ask_every_exercise_and_solve_it(lesson):
     names = {e.name for e in exercises(lesson)}
     blank, solved = boxes("exercises", lesson), boxes("solutions", lesson)
@@ -429,7 +456,7 @@ def test_editions_ask_every_exercise_and_solve_it(lesson):
     assert all(b.startswith("✓") for b in solved)
 
 
-@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04"])
+@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05"])
 def test_notebooks_say_level_points_and_minutes_as_declared(lesson):
     cells = stored("exercises", lesson)
     for e in exercises(lesson):

@@ -27,6 +27,7 @@ LESSONS = {
     "ex02": "segutils.exercises.ex02",
     "ex03": "segutils.exercises.ex03",
     "ex04": "segutils.exercises.ex04",
+    "ex05": "segutils.exercises.ex05",
 }
 SEED = 0  # of the cases that students see; grading draws its own
 

@@ -294,7 +294,7 @@ def collect(exercise, answer, cases, limit: float = LIMIT) -> Report:
         swapped = run_all(exercise, answer, [as_tensors(case.args) for case in cases], limit)
         if any(outcome.error is None for outcome in swapped.outcomes):
             report = swapped
-    if not exercise.value and report.outcomes and all(map(nothing, report.outcomes)):
+    if report.outcomes and all(map(nothing, report.outcomes)):
         errors = any(outcome.error for outcome in report.outcomes)
         report.blank = not report.stopped and (errors or stub(answer))
     return report
