@@ -200,7 +200,9 @@ def fit(model: nn.Module, train: DataLoader, val: DataLoader | None, loss: Calla
             once, by a short probe, and the number is stored.
         lr, weight_decay, schedule: AdamW's, the peak rate of "onecycle" or a "constant" one.
         grad_clip: the largest norm a step's gradient may have; None does not clip.
-        accumulate: batches a step of the optimizer is taken over.
+        accumulate: batches a step of the optimizer is taken over. Their losses are averaged by
+            pictures. That is the loss of one large batch where a loss is a mean over pictures;
+            with void, and for Dice and its relatives, it is near it and not equal.
         amp: half precision; None lets a short probe decide whether it pays on this machine.
         classes: number or names for the history's columns; None counts the logits' channels.
         every: steps between two rows of the history (validation, checkpoint, `on_epoch`); None
