@@ -10,6 +10,7 @@ import json
 import urllib.error
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -290,10 +291,17 @@ def _stride(backbone: str, output_stride: int | None) -> int:
 
 
 def _logits(forward: Callable, image: Tensor) -> Tensor:
-    """torchvision's forward, its dictionary undone, and two of its errors with a cure."""
+    """torchvision's forward with its dictionary undone."""
     _check_pictures(image)
-    try:
+    with _cure_for_one_value(image):
         return forward(image)["out"]
+
+
+@contextmanager
+def _cure_for_one_value(image: Tensor):
+    """Say what to do where batch norm is left with one value a channel."""
+    try:
+        yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -386,7 +394,8 @@ class MaskRCNN(TorchvisionMaskRCNN):
             raise ValueError(f"{len(image)} pictures, but targets for {len(target)}")
         target, dropped = check_targets(target, image.shape[-2:], self.config["classes"])
         self.dropped += dropped
-        return super().forward(list(image), target)
+        with _cure_for_one_value(image):
+            return super().forward(list(image), target)
 
 
 class AsTheyAre(GeneralizedRCNNTransform):
