@@ -406,9 +406,9 @@ class AsTheyAre(GeneralizedRCNNTransform):
 
 
 class Pyramid(BackboneWithFPN):
-    """torchvision's, with maps in float32: anchors take their dtype, and bf16 rounds from 256 on.
+    """torchvision's, its maps in float32 always, for the anchors take on their dtype.
 
-    Coordinates above 256 would come out in steps of 2 and more in half precision.
+    In bf16, coordinates above 256 would come in steps of 2 and more.
     """
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
