@@ -17,12 +17,11 @@ from pathlib import Path
 import torch
 
 from data import machine
-from segutils import checkpoint, train_command
+from segutils import checkpoint, train_command, zoo
 from segutils.augment import eval_transform
 from segutils.datasets import DATA, Street, loader
 from segutils.masks import CLASSES
 from segutils.train import History, evaluate
-from segutils.unet import UNet
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = {
@@ -67,9 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def ship(options: argparse.Namespace, recipe: str, path: Path) -> None:
     """Score the best weights of a complete run on the test split, and write them in fp16."""
-    model = UNet(width=options.width, depth=options.depth, norm=options.norm, up=options.up,
-                 stem=options.stem)
-    best = checkpoint.load_weights(model, options.out / "best.safetensors")
+    best_file = options.out / "best.safetensors"
+    model, (_, best) = zoo.load(best_file), checkpoint.read_weights(best_file)
     model.half().float()                             # the scores are those of what ships
     pictures = Street("test", "full", transform=eval_transform())
     matrix = evaluate(model, loader(pictures, 25), CLASSES)
@@ -78,7 +76,7 @@ def ship(options: argparse.Namespace, recipe: str, path: Path) -> None:
     test = {"miou": round(matrix.miou(), 4), "iou": {name: round(iou, 4) for name, iou in ious}}
     versions = {"python": platform.python_version(), "torch": version("torch")}
     about = {
-        "model": "UNet", "config": json.dumps(model.config), "classes": json.dumps(CLASSES),
+        **zoo.metadata(model), "classes": json.dumps(CLASSES),
         "command": f"python -m segutils train {recipe}", "steps": best["step"],
         "batch": options.batch_size, "minutes": round(seconds / 60),
         "machine": machine().split(", ")[0],

@@ -206,10 +206,11 @@ def instance_ap(predictions, targets):
     """Mask average precision as COCO counts it, by torchmetrics over pycocotools.
 
     ``predictions``: of each picture a dict of ``masks`` (N, H, W) bool, ``scores`` (N,) float and
-    ``labels`` (N,) int; ``targets``: dicts of ``masks`` and ``labels``. Returns a dict of floats
-    0 … 1: ``ap`` (mean over IoU 0.50 to 0.95), ``ap50``, ``ap75``, and ``per_class``, a dict
-    from label to ap. NaN (not COCO's -1) where there is no object to find. Lin et al. 2014.
-    Lesson 06.
+    ``labels`` (N,) int; ``targets``: dicts of ``masks`` and ``labels``, and ``iscrowd`` (N,) int
+    if there are objects that count nowhere: a prediction on one is neither right nor wrong.
+    Returns a dict of floats 0 … 1: ``ap`` (mean over IoU 0.50 to 0.95), ``ap50``, ``ap75``, and
+    ``per_class``, a dict from label to ap. NaN (not COCO's -1) where there is no object to find.
+    Lin et al. 2014. Lesson 06.
     """
     from torchmetrics.detection import MeanAveragePrecision  # slow to import, and needed here only
 
@@ -218,7 +219,8 @@ def instance_ap(predictions, targets):
     metric.update(predictions, targets)
     found = {name: value.reshape(-1).tolist() for name, value in metric.compute().items()}
 
-    missed = {label: 0.0 for t in targets for label in t["labels"].tolist()}
+    counted = [t["labels"][t["iscrowd"] == 0] if "iscrowd" in t else t["labels"] for t in targets]
+    missed = {label: 0.0 for labels in counted for label in labels.tolist()}
     if missed and not any(len(p["labels"]) for p in predictions):
         # torchmetrics has -1 here, as if there had been nothing to find.
         return {"ap": 0.0, "ap50": 0.0, "ap75": 0.0, "per_class": missed}

@@ -2,7 +2,8 @@
 
 Every process trains on its share of each batch. The logits of all are put together before the
 loss, so the loss and its gradient are those of the whole batch, for Dice and for void too, where
-a mean of the processes' losses would not be. Only batch norm sees its own share on a CPU.
+a mean of the processes' losses would not be. Only batch norm sees its own share on a CPU. Where a
+model has losses of its own (Mask R-CNN), their mean over the processes is trained.
 """
 
 import os
@@ -32,6 +33,10 @@ class Alone:
     def whole_batch(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and target of all processes; the gradient flows into one's own part."""
         return logits, target
+
+    def mean(self, loss: Tensor) -> Tensor:
+        """The mean of the processes' losses; the gradient flows into one's own."""
+        return loss
 
     def sum(self, value):
         """A number or a tensor, summed over the processes."""
@@ -80,6 +85,10 @@ class Several(Alone):
         everyone, first = self.accelerator.gather(logits.detach()), self.rank * len(logits)
         logits = torch.cat([everyone[:first], logits, everyone[first + len(logits):]])
         return logits, self.accelerator.gather(target)
+
+    def mean(self, loss: Tensor) -> Tensor:
+        others = self.sum(loss.detach()) - loss.detach()
+        return (loss + others) / self.world
 
     def sum(self, value):
         tensor = torch.as_tensor(value, device=self.device)

@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 from segutils import checkpoint
 from segutils.checkpoint import CheckpointError
 from segutils.metrics import ConfusionMatrix
+from segutils.predict import class_ids
 from segutils.processes import Alone, make_team
 from segutils.progress import open_board, open_progress
 
@@ -89,7 +90,8 @@ def evaluate(model: nn.Module, loader: Iterable, classes: int | Iterable[str] | 
     """The confusion matrix of the model's predictions, in fp32, over a whole loader.
 
     `classes`: their number or names; None takes as many as the logits have channels. Void pixels
-    count nowhere. The model is left in the mode (training or not) it came in. Lesson 05.
+    count nowhere. The model is left in the mode (training or not) it came in. Instances, as of
+    Mask R-CNN, are scored as `predict.paint` paints them, and need `classes`. Lesson 05.
     """
     return validate(model, loader, None, classes, device, ignore_index=ignore_index)[0]
 
@@ -109,14 +111,14 @@ def validate(model: nn.Module, loader: Iterable, loss: Callable | None = None, c
         for image, target, *_ in batches_from(loader, 0, 0):    # the same pictures every time
             target = target.to(device, non_blocking=True)
             with autocast(device, amp):
-                logits = model(image.to(device, non_blocking=True,
+                output = model(image.to(device, non_blocking=True,
                                         memory_format=torch.channels_last))
             if matrix is None:
-                matrix = ConfusionMatrix(classes or logits.shape[1], ignore_index)
+                matrix = ConfusionMatrix(classes or channels_of(output), ignore_index)
             if loss is not None:
-                total += loss(logits.float(), target) * len(image)
+                total += loss(output.float(), target) * len(image)
             count += len(image)
-            matrix.update(logits.argmax(dim=1), target)
+            matrix.update(class_ids(output), target)
     finally:
         model.train(was_training)
         if next_epoch is not None:                   # whoever trains with it finds it as it was
@@ -126,6 +128,29 @@ def validate(model: nn.Module, loader: Iterable, loss: Callable | None = None, c
     if team is not None:
         matrix.matrix, total, count = (team.sum(part) for part in (matrix.matrix, total, count))
     return matrix, float(total) / count if loss is not None else math.nan
+
+
+def channels_of(output) -> int:
+    """How many classes logits (B, C, H, W) are of."""
+    if not isinstance(output, Tensor):
+        raise ValueError("the model returns instances, which do not say how many classes there "
+                         "are; give classes=")
+    return output.shape[1]
+
+
+def batch_loss(model: nn.Module, loss: Callable | None, batch: Iterable[Tensor],
+               amp: torch.dtype | None = None, team: Alone | None = None) -> Tensor:
+    """The loss of a batch on its device: `loss` of fp32 logits, or the sum of the model's own.
+
+    Without a `loss` the model is handed the whole batch and returns its losses as a dict.
+    """
+    image, target, *rest = batch
+    team = team or Alone(image.device)
+    with autocast(image.device, amp):
+        output = model(image) if loss is not None else model(image, target, *rest)
+    if loss is None:
+        return team.mean(sum(value.float() for value in output.values()))
+    return loss(*team.whole_batch(output.float(), target))
 
 
 # What comes out of a run ------------------------------------------------------------------
@@ -180,7 +205,7 @@ class History:
 # The loop, fast and safe ------------------------------------------------------------------
 
 
-def fit(model: nn.Module, train: DataLoader, val: DataLoader | None, loss: Callable, *,
+def fit(model: nn.Module, train: DataLoader, val: DataLoader | None, loss: Callable | None, *,
         epochs: float | None = None, minutes: float | None = None, steps: int | None = None,
         lr: float = 2e-3, weight_decay: float = 0.01, schedule: str = "onecycle",
         grad_clip: float | None = None, accumulate: int = 1, amp: bool | None = None,
@@ -195,7 +220,9 @@ def fit(model: nn.Module, train: DataLoader, val: DataLoader | None, loss: Calla
         model: (B, 3, H, W) float pictures -> (B, C, H, W) logits; ends with its last weights.
         train, val: loaders of (image, target) batches; val may be None. For a resumed run to be
             the same run, train's order must follow from the epoch, as `datasets.loader`'s does.
-        loss: `loss(logits, target)` -> scalar; it is handed fp32 logits.
+        loss: `loss(logits, target)` -> scalar; it is handed fp32 logits. None where the model has
+            losses of its own, as Mask R-CNN: `model(*batch)` returns a dict of them in training,
+            and their sum is trained. There is no val_loss then (NaN); `classes` must be given.
         epochs, minutes, steps: the length, exactly one of them. Minutes are turned into steps
             once, by a short probe, and the number is stored.
         lr, weight_decay, schedule: AdamW's, the peak rate of "onecycle" or a "constant" one.
@@ -335,10 +362,8 @@ class Run:
         probe = copy.deepcopy(checkpoint.unwrap(self.net)).train()
         optimizer = torch.optim.AdamW(probe.parameters(), fused=True)
         dtype, start, ticks = amp and getattr(torch, amp), time.perf_counter(), []
-        for image, target, *_ in itertools.islice(self.train, 10):
-            with autocast(self.device, dtype):
-                logits = probe(self._put(image))
-            self.loss(logits.float(), target.to(self.device)).backward()
+        for batch in itertools.islice(self.train, 10):
+            batch_loss(probe, self.loss, self._put(used(batch, self.loss)), dtype).backward()
             optimizer.step()
             optimizer.zero_grad()
             synchronize(self.device)
@@ -368,6 +393,7 @@ class Run:
 
     def train_step(self, batches: list) -> None:
         """One step of the optimizer over a few batches, in parts where they are too large."""
+        batches = [used(batch, self.loss) for batch in batches]
         try:
             self._try_step(batches)
         except RuntimeError as error:
@@ -387,8 +413,8 @@ class Run:
         self.model.train()
         seed_device(self.device, self.team.seed(self.asked["seed"], self.step))   # for dropout
         pictures, value = sum(len(batch[0]) for batch in batches), 0.0
-        for number, (image, target) in enumerate(parts_of(batches, self.plan["part"])):
-            part = self._loss(image, target) * (len(image) / pictures)
+        for number, batch in enumerate(parts_of(batches, self.plan["part"])):
+            part = self._loss(batch) * (len(batch[0]) / pictures)
             if number == 0:                          # not earlier: memory would go and come back
                 self.optimizer.zero_grad(set_to_none=True)
             value = value + part.detach()
@@ -407,14 +433,13 @@ class Run:
         self.pending.append(read_later(value))
         self._settle(late=lag(self.device))
 
-    def _put(self, image: Tensor) -> Tensor:
-        return image.to(self.device, non_blocking=True, memory_format=self.format)
+    def _put(self, batch: Iterable[Tensor]) -> list[Tensor]:
+        image, *rest = batch
+        image = image.to(self.device, non_blocking=True, memory_format=self.format)
+        return [image, *(x.to(self.device, non_blocking=True) for x in rest)]
 
-    def _loss(self, image: Tensor, target: Tensor) -> Tensor:
-        with autocast(self.device, self.amp):
-            logits = self.model(self._put(image))               # (B, C, H, W)
-        target = target.to(self.device, non_blocking=True)      # (B, H, W)
-        return self.loss(*self.team.whole_batch(logits.float(), target))
+    def _loss(self, batch: Iterable[Tensor]) -> Tensor:
+        return batch_loss(self.model, self.loss, self._put(batch), self.amp, self.team)
 
     def _settle(self, late: int = 0) -> None:
         """Read the losses of all but the `late` newest steps; on a GPU one is left to run."""
@@ -436,18 +461,18 @@ class Run:
 
     def _size_that_fits(self, batches: list) -> int:
         """The largest of half, a quarter, ... of a batch that goes through; 0 if none does."""
-        image, target = max((batch[:2] for batch in batches), key=lambda batch: len(batch[0]))
+        largest = max(batches, key=lambda batch: len(batch[0]))
         buffers = copy.deepcopy(dict(self.net.named_buffers()))
-        size = min(len(image), self.plan["part"] or len(image)) // 2
-        while size and not self._fits(image[:size], target[:size]):
+        size = min(len(largest[0]), self.plan["part"] or len(largest[0])) // 2
+        while size and not self._fits([x[:size] for x in largest]):
             size //= 2
         for name, buffer in self.net.named_buffers():           # the trials leave no trace
             buffer.copy_(buffers[name])
         return size
 
-    def _fits(self, image: Tensor, target: Tensor) -> bool:
+    def _fits(self, batch: list[Tensor]) -> bool:
         try:
-            self._loss(image, target).backward()
+            self._loss(batch).backward()
             return True
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -533,7 +558,7 @@ class Run:
 
     def _save_weights(self, name: str, row: dict) -> None:
         about = {"model": type(checkpoint.unwrap(self.net)).__name__, "step": self.step,
-                 "config": json.dumps(getattr(self.net, "config", {})),
+                 "config": json.dumps(config_of(self.net)),
                  "scores": json.dumps({k: v for k, v in row.items() if k != "seconds"})}
         checkpoint.save_weights(self.out / f"{name}.safetensors", self.net, about)
 
@@ -544,7 +569,7 @@ class Run:
         """All that the rest of the run depends on, in plain types."""
         return {
             "asked": self.asked, "plan": self.plan, "step": self.step, "lr": self.lr,
-            "model": checkpoint.clean_names(self.net),
+            "model": checkpoint.clean_names(self.net), "config": config_of(self.net),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict() if self.scheduler else {},
             "scaler": self.scaler.state_dict(), "rows": self.history.rows,
@@ -554,6 +579,10 @@ class Run:
 
     def load_state(self, state: dict) -> None:
         """Become the run whose state this is."""
+        if state.get("config", config_of(self.net)) != config_of(self.net):
+            raise CheckpointError(f"{self.out}: holds another model ({state['config']}, not "
+                                  f"{config_of(self.net)}); build it as it was, or choose another "
+                                  "folder")
         checkpoint.load_into(self.net, state["model"], self.out)
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler:
@@ -592,12 +621,19 @@ def _check_arguments(asked: dict, resume, on_oom: str, out) -> None:
         raise ValueError("resume=True needs out=, the folder of the run to resume")
 
 
-def name_of(function: Callable) -> str:
+def name_of(function: Callable | None) -> str:
     """What a loss is called, its settings included where it is a `functools.partial`."""
+    if function is None:
+        return "the model's own"
     if isinstance(function, functools.partial):
         settings = [*map(repr, function.args), *(f"{k}={v}" for k, v in function.keywords.items())]
         return f"{name_of(function.func)}({', '.join(settings)})"
     return getattr(function, "__name__", type(function).__name__)
+
+
+def config_of(model: nn.Module) -> dict:
+    """What the model was built with, where it says so, in plain types."""
+    return dict(getattr(model, "config", {}))
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, asked: dict, steps: int):
@@ -610,7 +646,7 @@ def make_schedule(optimizer: torch.optim.Optimizer, asked: dict, steps: int):
                                                pct_start=rise)
 
 
-def pick_amp(model: nn.Module, loader, loss: Callable, device: torch.device,
+def pick_amp(model: nn.Module, loader, loss: Callable | None, device: torch.device,
              asked: bool | None) -> str | None:
     """The half precision to train in, by name, or None for fp32.
 
@@ -623,15 +659,13 @@ def pick_amp(model: nn.Module, loader, loss: Callable, device: torch.device,
         return "float16"
     if asked or device.type == "cuda":
         return "bfloat16"
-    image, target, *_ = next(iter(loader))
-    image, target = image[:4].to(memory_format=torch.channels_last), target[:4]
+    image, *rest = (tensor[:4] for tensor in used(next(iter(loader)), loss))
+    batch = [image.to(memory_format=torch.channels_last), *rest]
     probe = copy.deepcopy(checkpoint.unwrap(model)).train()
 
     def seconds(dtype: torch.dtype | None) -> float:
         start = time.perf_counter()
-        with autocast(device, dtype):
-            logits = probe(image)
-        loss(logits.float(), target).backward()
+        batch_loss(probe, loss, batch, dtype).backward()
         return time.perf_counter() - start
 
     fp32, bf16 = (min(seconds(dtype) for _ in range(4)) for dtype in (None, torch.bfloat16))
@@ -667,11 +701,16 @@ def sampler_of(loader):
     return getattr(batches, "sampler", None) or getattr(loader, "sampler", None)
 
 
-def parts_of(batches: list, size: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches' pictures and targets, in parts of at most `size` if there is one."""
-    for image, target, *_ in batches:
-        yield from zip(image.split(size or len(image)), target.split(size or len(image)),
-                       strict=True)
+def used(batch, loss: Callable | None) -> list[Tensor]:
+    """What of a batch a step needs: pictures and targets, or all where the model takes all."""
+    return list(batch if loss is None else batch[:2])
+
+
+def parts_of(batches: list, size: int | None) -> Iterator[tuple[Tensor, ...]]:
+    """The batches (pictures, targets, ...), in parts of at most `size` if there is one."""
+    for batch in batches:
+        whole = size or len(batch[0])
+        yield from zip(*(tensor.split(whole) for tensor in batch), strict=True)
 
 
 def describe_pictures(loader, epoch: int, numbers: range) -> str:

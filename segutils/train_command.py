@@ -1,12 +1,15 @@
 """`python -m segutils train`: a run of `fit` from the command line, alone or under `torchrun`.
 
     python -m segutils train --data data/street --difficulty plain --epochs 20 --out runs/first
+    python -m segutils train --model deeplab --backbone resnet18_layer3 --set output_stride=4 \\
+        --difficulty stream --steps 20000 --out runs/deeplab
     torchrun --nproc_per_node=2 -m segutils train --epochs 20 --out runs/two --processes 2
 
-Called again with the same options after a crash, it goes on where it stopped. Lesson 05.
+Called again with the same options after a crash, it goes on where it stopped. Lessons 05, 06.
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -15,19 +18,18 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import torch
 
-from segutils import losses, train
+from segutils import losses, train, zoo
 from segutils.augment import eval_transform, train_transform
 from segutils.checkpoint import CheckpointError
 from segutils.datasets import DATA, Street, StreetStream, loader
 from segutils.street import QUALITY
-from segutils.unet import UNet
 
 LOSSES = ("ce_dice", "cross_entropy", "dice_loss", "jaccard_loss", "lovasz_softmax", "focal_loss",
           "tversky_loss")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options; what they leave out is as in `fit` and `UNet`."""
+    """The options; what they leave out is as in `fit` and `zoo`."""
     command = argparse.ArgumentParser(prog="python -m segutils train", description=__doc__,
                                       formatter_class=argparse.RawDescriptionHelpFormatter)
     add = command.add_argument
@@ -35,13 +37,18 @@ def parser() -> argparse.ArgumentParser:
     add("--difficulty", choices=("plain", "full", "stream"), default="plain",
         help="stream draws new full scenes for ever and validates on the full ones")
     add("--scenes", type=int, default=800, help="scenes an epoch of the stream")
-    add("--model", choices=("unet",), default="unet")
-    add("--width", type=int, default=32)
-    add("--depth", type=int, default=2)
-    add("--stem", type=int, default=2, help="2 halves the picture first: fast; 1 does not")
-    add("--norm", choices=("batch", "group", "none"), default="batch")
-    add("--up", choices=("transposed", "bilinear", "shuffle"), default="transposed")
-    add("--loss", choices=LOSSES, default="ce_dice")
+    add("--model", choices=zoo.MODELS, default="unet")
+    add("--backbone", choices=zoo.BACKBONES, help="of any model but the U-Net")
+    add("--set", action="append", default=[], metavar="OPTION=VALUE",
+        help="any other option of the model in zoo: output_stride=4, anchors=[8,16,32,64]")
+    add("--weights", help="a file to begin from, or coco for torchvision's own")
+    unet = command.add_argument_group("the U-Net's options")
+    unet.add_argument("--width", type=int, help="32")
+    unet.add_argument("--depth", type=int, help="2")
+    unet.add_argument("--stem", type=int, help="2 halves the picture first: fast; 1 does not")
+    unet.add_argument("--norm", choices=("batch", "group", "none"))
+    unet.add_argument("--up", choices=("transposed", "bilinear", "shuffle"))
+    add("--loss", choices=LOSSES, help="ce_dice; Mask R-CNN has losses of its own")
     length = command.add_mutually_exclusive_group(required=True)
     length.add_argument("--epochs", type=float)
     length.add_argument("--minutes", type=float)
@@ -82,11 +89,14 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> train.History:
     """Build data and model as the options say, and train."""
     torch.manual_seed(options.seed)              # for the weights that the model begins with
-    model = UNet(width=options.width, depth=options.depth, norm=options.norm, up=options.up,
-                 stem=options.stem)
+    model = zoo.build(options.model, options.backbone, Street.classes, options.weights,
+                      **model_options(options))
+    if options.model == "maskrcnn" and options.loss:
+        raise ValueError("Mask R-CNN has losses of its own; leave --loss out")
+    loss = None if options.model == "maskrcnn" else getattr(losses, options.loss or "ce_dice")
     training, val = loaders(options)
     return train.fit(
-        model, training, val, getattr(losses, options.loss), epochs=options.epochs,
+        model, training, val, loss, epochs=options.epochs,
         minutes=options.minutes, steps=options.steps, lr=options.lr,
         weight_decay=options.weight_decay, schedule=options.schedule, grad_clip=options.grad_clip,
         accumulate=options.accumulate, amp={"auto": None, "on": True, "off": False}[options.amp],
@@ -94,6 +104,24 @@ def run(options: argparse.Namespace) -> train.History:
         out=options.out, resume={"auto": "auto", "always": True, "never": False}[options.resume],
         on_oom=options.on_oom, processes=options.processes,
     )
+
+
+def model_options(options: argparse.Namespace) -> dict:
+    """What `zoo.build` is to be told beside backbone, classes and weights."""
+    given = {name: getattr(options, name) for name in ("width", "depth", "norm", "up", "stem")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if options.model != "unet" and given:
+        raise ValueError(f"--{' --'.join(given)}: of the U-Net alone; give other models' by --set")
+    for option in options.set:
+        name, equals, value = option.partition("=")
+        try:
+            given[name] = json.loads(value)
+        except ValueError:
+            given[name] = value                  # a word, such as norm=group
+        if not equals:
+            raise ValueError(f"--set {option}: wanted OPTION=VALUE, such as output_stride=4")
+    quick = {"width": 32, "depth": 2, "stem": 2} if options.model == "unet" else {}
+    return given if options.weights else quick | given
 
 
 def loaders(options: argparse.Namespace) -> tuple:
@@ -105,6 +133,7 @@ def loaders(options: argparse.Namespace) -> tuple:
                               quality=QUALITY)
     else:
         scenes = Street("train", difficulty, options.data, train_transform(), seed=options.seed)
+    scenes.instances = options.model == "maskrcnn"
     val = Street("val", difficulty, options.data, eval_transform())
     return (loader(scenes, options.batch_size, shuffle=True, seed=options.seed,
                    workers=options.workers, drop_last=True), loader(val, options.batch_size))

@@ -22,7 +22,7 @@ OWN = {
     "checkpoint": set(),
     "processes": set(),
     "progress": set(),
-    "train": {"metrics", "checkpoint", "processes", "progress"},
+    "train": {"metrics", "predict", "checkpoint", "processes", "progress"},
     "zoo": {"unet", "checkpoint"},
     "predict": {"masks"},
     "show": {"masks"},

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from segutils import checkpoint
+from segutils import checkpoint, zoo
 from segutils.augment import eval_transform
 from segutils.datasets import DATA, Street, loader
 from segutils.masks import CLASSES
 from segutils.train import evaluate
-from segutils.unet import UNet
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = DATA / "weights"
@@ -25,10 +24,7 @@ def script(monkeypatch):
 
 
 def load(path):
-    weights, about = checkpoint.read_weights(path)
-    model = UNet(**json.loads(about["config"]))
-    checkpoint.load_into(model, weights, path)
-    return model, about
+    return zoo.load(path), checkpoint.read_weights(path)[1]
 
 
 def test_the_unet_reaches_what_its_file_says():
