@@ -638,6 +638,7 @@ class View {
       "data-lm-suppress-shortcuts": "true",
     }, this.buildTop(), this.buildTools(), this.buildLegend(), this.status, this.grid,
     this.buildStrip(), this.buildCards(), this.live);
+    this.root.view = this; // for tests, and for whoever wants to look
     root.append(style, this.root);
   }
 
@@ -870,6 +871,7 @@ class View {
     }
     const errors = this.get("layer") === "errors" ? this.about.errors.names : [];
     this.marks.replaceChildren(...errors.map((name, kind) => {
+      if (kind === 0 && !shown.includes(0)) return ""; // not painted
       const swatch = make("i", { className: "sx-swatch" });
       swatch.style.background = rgb(this.errorColours, kind);
       return make("span", { className: "sx-mark" }, swatch, name);
@@ -925,6 +927,7 @@ class View {
       classes.map((c) => row(this.tag(c), this.colour(c), all.map((s) => (s ? s[c] : NaN)))),
       row("mean", "var(--sx-soft)", all.map((s) => (s ? meanOf(s, classes) : NaN)), "sx-bold"));
     const several = this.about.names.length > 1;
+    this.scores.style.setProperty("--columns", models.length);
     this.scores.replaceChildren(models.length ? make("table", {}, this.heads(models),
       block("this picture", here), several ? block("all pictures", set) : [])
       : make("p", { className: "sx-quiet" }, "No model is shown."));
@@ -1088,6 +1091,7 @@ class View {
         make("td", { className: "sx-number" },
           object ? `${object.number}: ${percent(object.score)}` : ""))));
     }
+    this.pixel.style.setProperty("--columns", models.length);
     this.pixel.replaceChildren(make("table", {}, this.heads(models), make("tbody", {}, rows)));
     this.spoken = `column ${x}, row ${y}: truth ${this.className(truth)}; ` + found.map((one, k) =>
       `${models[k].name} ${this.className(one.id)}`).join(", ");
@@ -1508,6 +1512,8 @@ const STYLE = `
 .sx-card .sx-slider > span { min-width: 64px; }
 .sx-scroll { overflow-x: auto; }
 .sx table { border-collapse: separate; border-spacing: 3px 2px; width: 100%; font-size: 12px; }
+.sx-card table { table-layout: fixed; min-width: calc(90px + var(--columns) * 50px); }
+.sx-card thead td { width: 96px; }
 .sx th { text-align: left; font-weight: 400; }
 .sx thead th { text-align: center; font-weight: 600; }
 .sx thead th.sx-quiet { font-weight: 400; font-size: 11px; }
@@ -1518,8 +1524,9 @@ const STYLE = `
 .sx .sx-bold { font-weight: 700; }
 .sx-true th { font-weight: 700; }
 .sx .sx-block { padding-top: 6px; font-size: 11px; }
-.sx table .sx-tag { max-width: 100px; }
-.sx thead .sx-tag { max-width: 92px; }
+.sx table .sx-tag { max-width: 100%; vertical-align: middle; }
+.sx thead .sx-tag { flex-direction: column; gap: 2px; }
+.sx thead .sx-name { max-width: 100%; }
 .sx-curve svg { display: block; width: 100%; max-width: 420px; }
 .sx-curve text { font-size: 10px; fill: var(--sx-soft); }
 .sx-gridline { stroke: var(--sx-line); }

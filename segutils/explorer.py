@@ -231,8 +231,9 @@ def _voc(count: int = 256) -> np.ndarray:
     return np.sum(bits, axis=1).T
 
 
-# Tol, "Colour Schemes", SRON technical note EPS/TN/09-002, issue 3.2 (2021): "bright".
-_TOL = ("EE6677", "4477AA", "CCBB44", "66CCEE", "228833", "AA3377")
+# Tol, "Colour Schemes", SRON technical note EPS/TN/09-002, issue 3.2 (2021): "bright", in an order
+# in which the first ones are far apart for colour-blind readers too.
+_TOL = ("CCBB44", "4477AA", "EE6677", "228833", "66CCEE", "AA3377")
 
 
 @lru_cache
@@ -384,6 +385,8 @@ def _from_instances(instances: Any, probabilities: np.ndarray | None, shape: tup
     parts = instances if isinstance(instances, tuple) and not hasattr(instances, "scores") else \
         [_part(instances, name) for name in ("scores", "labels", "masks")]
     scores, labels, masks = map(_array, parts)
+    if not len(scores):
+        labels, masks = np.zeros(0, int), np.zeros((0, *shape), bool)
     masks = masks.reshape(len(masks), *masks.shape[-2:])    # torchvision: (N, 1, H, W)
     if masks.shape != (len(scores), *shape) or labels.shape != scores.shape:
         raise ValueError(f"{where}: {scores.shape} scores, {labels.shape} labels and masks "
