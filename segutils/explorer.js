@@ -315,10 +315,10 @@ const ICONS = {
   save: "M8 2v8M4.5 7 8 10.5 11.5 7M2.5 13.5h11",
 };
 
-function iconButton(icon, label, onclick, text = "") {
+function iconButton(icon, label, onclick) {
   const path = drawn("path", { d: ICONS[icon] });
   const picture = drawn("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, path);
-  return make("button", { type: "button", title: label, "aria-label": label, onclick }, picture, text);
+  return make("button", { type: "button", title: label, "aria-label": label, onclick }, picture);
 }
 
 const rgb = (colours, code) => `rgb(${colours.slice(3 * code, 3 * code + 3).join(",")})`;
@@ -467,7 +467,7 @@ class View {
   place({ width, height }, names) {
     const gap = 10, room = this.grid.clientWidth;
     if (!room || !names.length) return null;
-    const columns = clamp(Math.floor((room + gap) / (180 + gap)), 1, names.length);
+    const columns = clamp(Math.floor((room + gap) / (150 + gap)), 1, names.length);
     const rows = Math.ceil(names.length / columns);
     const across = Math.ceil(names.length / rows);
     const cell = (room - gap * (across - 1)) / across;
@@ -634,8 +634,6 @@ class View {
     for (const name of ["image", "truth", ...this.models.keys()]) this.buildPanel(name);
     this.root = make("section", {
       className: "sx", "aria-label": "Overlay explorer", onkeydown: (event) => this.press(event),
-      // JupyterLab's own keys (a digit makes a heading) must not act on a cell from in here.
-      "data-lm-suppress-shortcuts": "true",
     }, this.buildTop(), this.buildTools(), this.buildLegend(), this.status, this.grid,
     this.buildStrip(), this.buildCards(), this.live);
     this.root.view = this; // for tests, and for whoever wants to look
@@ -654,14 +652,15 @@ class View {
         iconButton("previous", "Previous picture (p)", () => this.turn(-1)),
         iconButton("next", "Next picture (n)", () => this.turn(1))),
       this.title, this.count,
-      make("span", { className: "sx-space" }),
+      make("span", { className: "sx-space" }), this.buildPanelChips(),
       make("span", { className: "sx-buttons", role: "group", "aria-label": "Zoom" },
         iconButton("minus", "Zoom out (−)", () => this.magnify(1 / 1.5)),
         this.magnified,
         iconButton("plus", "Zoom in (+)", () => this.magnify(1.5)),
         iconButton("fit", "Show the whole picture (f)", () => this.fit())),
-      iconButton("save", "Save the view as PNG, at full resolution", () => this.save(), "PNG"),
-      this.buildHelp());
+      make("span", { className: "sx-buttons" },
+        iconButton("save", "Save the view as PNG, at full resolution", () => this.save()),
+        this.buildHelp()));
   }
 
   buildHelp() {
@@ -684,17 +683,18 @@ class View {
       this.choice("layer", "What is painted", layers.map((l) => [l, l[0].toUpperCase() + l.slice(1)])),
       this.choice("fill", "Regions", [[true, "Fill"], [false, "Outline"]]),
       this.slider("alpha", "Opacity", 0.02),
-      this.slider("wipe", "Wipe", 0.01, "Wipe: truth at the left, prediction at the right"),
-      this.buildPalettes());
+      this.slider("wipe", "Wipe", 0.01, "Wipe: truth at the left, prediction at the right"));
   }
 
   buildPalettes() {
     const group = (label, safe) => make("optgroup", { label }, this.about.palettes
       .filter((p) => p.safe === safe).map((p) => make("option", { value: p.name }, p.title)));
-    const select = make("select", { onchange: () => this.put({ palette: select.value }) },
+    const select = make("select", { title: "Colours of the classes",
+      "aria-label": "Colours of the classes",
+      onchange: () => this.put({ palette: select.value }) },
       group("safe for colour-blind readers", true), group("not safe for them", false));
     this.controls.push(["palette", (value) => { select.value = value; }]);
-    return make("label", { className: "sx-field sx-palette" }, make("span", {}, "Colours"), select);
+    return make("span", { className: "sx-palette" }, select);
   }
 
   slider(name, label, step, title = label) {
@@ -741,6 +741,13 @@ class View {
       return [id, { chip, swatch }];
     }));
     this.marks = make("span", { className: "sx-marks" });
+    return make("div", { className: "sx-row sx-legend" },
+      make("span", { className: "sx-chips", role: "group", "aria-label": "Classes" },
+        [...this.chips.values()].map(({ chip }) => chip)), this.marks,
+      make("span", { className: "sx-space" }), this.buildPalettes());
+  }
+
+  buildPanelChips() {
     this.panelChips = new Map([...this.figures.keys()].map((name) => [name, make("button", {
       type: "button", className: "sx-chip", title: `Panel: ${this.named(name)}`,
       onclick: () => this.toggle("panels", name),
@@ -750,12 +757,8 @@ class View {
         chip.setAttribute("aria-pressed", panels.includes(name));
       }
     }]);
-    return make("div", { className: "sx-row sx-legend" },
-      make("span", { className: "sx-chips", role: "group", "aria-label": "Classes" },
-        [...this.chips.values()].map(({ chip }) => chip)), this.marks,
-      make("span", { className: "sx-space" }),
-      make("span", { className: "sx-chips", role: "group", "aria-label": "Panels" },
-        [...this.panelChips.values()]));
+    return make("span", { className: "sx-chips", role: "group", "aria-label": "Panels" },
+      [...this.panelChips.values()]);
   }
 
   named(panel) {
@@ -808,10 +811,10 @@ class View {
     const byClass = (id) => make("option", { value: id }, id < 0 ? "as given" :
       `worst ${this.about.classes[id]} first`);
     const worst = make("select", { "aria-label": "Order of the pictures",
-      onchange: () => this.put({ worst: Number(worst.value) }) },
+      onchange: () => this.rank({ worst: Number(worst.value) }) },
     [-1, ...this.about.classes.keys()].map(byClass));
     this.controls.push(["worst", (value) => { worst.value = value; }]);
-    const judge = make("select", { onchange: () => this.put({ judge: judge.value }) },
+    const judge = make("select", { onchange: () => this.rank({ judge: judge.value }) },
       [...this.models.keys()].map((name) => make("option", { value: name }, name)));
     this.controls.push(["judge", (value) => { judge.value = value; }]);
     this.judged = make("label", { className: "sx-field" }, make("span", {}, "of"), judge);
@@ -984,13 +987,13 @@ class View {
         meanOf(iouAt(counts, this.classes, level(k / 50)), classes));
       return { model, points };
     }).filter(Boolean);
-    const x = (t) => 26 + 272 * t, y = (iou) => 104 - 92 * iou;
+    const x = (t) => 28 + 270 * t, y = (iou) => 104 - 92 * iou;
     const chart = drawn("svg", { viewBox: "0 0 320 132", role: "img",
       "aria-label": `Mean IoU of the shown classes, ${whose}, by threshold` });
     for (const tick of [0, 0.5, 1]) {
       chart.append(
         drawn("line", { class: "sx-gridline", x1: x(0), x2: x(1), y1: y(tick), y2: y(tick) }),
-        drawn("text", { x: 22, y: y(tick) + 4, "text-anchor": "end" }, String(tick)),
+        drawn("text", { x: 20, y: y(tick) + 4, "text-anchor": "end" }, String(tick)),
         drawn("text", { x: x(tick), y: 118, "text-anchor": "middle" }, percent(tick)));
     }
     chart.append(drawn("text", { x: x(0.5), y: 130, "text-anchor": "middle" },
@@ -1155,6 +1158,13 @@ class View {
     this.put({ [name]: next.sort((a, b) => places.indexOf(a) - places.indexOf(b)) });
   }
 
+  /** Put the pictures in another order, and show the first of a ranking. */
+  rank(changes) {
+    for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
+    this.sort();
+    this.put(this.get("worst") < 0 || !this.order.length ? {} : { picture: this.order[0] });
+  }
+
   turn(by) {
     const { order } = this;
     if (!order.length) return;
@@ -1239,8 +1249,9 @@ class View {
   }
 
   press(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { target, key } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && key === "Enter")) return;
+    event.stopPropagation(); // JupyterLab would make a heading of a digit, and keep the arrows
     if (target.matches("canvas") && this.pressOnPanel(event)) {
       event.preventDefault();
       return;
@@ -1417,9 +1428,9 @@ const STYLE = `
 .sx *, .sx *::before { box-sizing: border-box; }
 .sx [hidden] { display: none !important; }
 .sx :focus-visible { outline: 2px solid var(--sx-accent); outline-offset: 2px; border-radius: 4px; }
-.sx-row { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 14px; margin-bottom: 8px; }
+.sx-row { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; margin-bottom: 8px; }
 .sx-space { flex: 1; }
-.sx-title { font-size: 15px; max-width: 46ch; overflow: hidden; text-overflow: ellipsis;
+.sx-title { font-size: 15px; flex: 0 1 auto; min-width: 90px; max-width: 46ch; overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }
 .sx-quiet { color: var(--sx-soft); font-weight: 400; }
 .sx-number { font-variant-numeric: tabular-nums; }
@@ -1439,7 +1450,7 @@ const STYLE = `
 .sx-buttons { display: inline-flex; align-items: center; gap: 4px; }
 .sx-buttons .sx-number { min-width: 46px; text-align: center; }
 .sx-field { display: inline-flex; align-items: center; gap: 8px; min-width: 0; }
-.sx-field > span { color: var(--sx-soft); }
+.sx-field > span { flex: none; color: var(--sx-soft); }
 .sx input[type=range] { width: 120px; min-width: 60px; flex: 1 1 120px; margin: 0; height: 20px;
   accent-color: var(--sx-accent); cursor: pointer; }
 .sx input[type=checkbox] { width: 16px; height: 16px; margin: 0; accent-color: var(--sx-accent); }
@@ -1449,7 +1460,7 @@ const STYLE = `
 .sx-choice { display: inline-flex; border: 1px solid var(--sx-line); border-radius: 6px;
   background: var(--sx-paper); overflow: hidden; }
 .sx-choice label { position: relative; cursor: pointer; }
-.sx-choice input { position: absolute; inset: 0; opacity: 0; margin: 0; cursor: pointer; }
+.sx-choice input { position: absolute; inset: 0; opacity: 0; margin: 0; pointer-events: none; }
 .sx-choice span { display: block; padding: 3px 11px; color: var(--sx-soft); }
 .sx-choice label + label span { border-left: 1px solid var(--sx-line); }
 .sx-choice input:checked + span { color: var(--sx-ink); font-weight: 600;
@@ -1504,29 +1515,33 @@ const STYLE = `
   background: var(--sx-ground); }
 .sx-strip .sx-name { width: 100%; text-align: center; }
 
-.sx-cards { display: grid; gap: 10px; grid-template-columns: repeat(3, minmax(0, 1fr)); }
-.sx-card { padding: 10px 12px; border: 1px solid var(--sx-line); border-radius: 8px; min-width: 0; }
+.sx-cards { display: grid; gap: 10px; grid-template-columns:
+  minmax(0, 1.1fr) minmax(0, 1.1fr) minmax(0, 1fr); }
+.sx-card { padding: 8px 10px; border: 1px solid var(--sx-line); border-radius: 8px; min-width: 0; }
 .sx-card p { margin: 0 0 6px; }
 .sx-card .sx-head { margin-bottom: 6px; }
 .sx-card .sx-field { display: flex; margin-bottom: 6px; }
 .sx-card .sx-slider > span { min-width: 64px; }
 .sx-scroll { overflow-x: auto; }
 .sx table { border-collapse: separate; border-spacing: 3px 2px; width: 100%; font-size: 12px; }
-.sx-card table { table-layout: fixed; min-width: calc(90px + var(--columns) * 50px); }
-.sx-card thead td { width: 96px; }
+.sx-card table { table-layout: fixed; min-width: calc(100px + var(--columns) * 48px); }
+.sx-card thead td { width: 98px; }
 .sx th { text-align: left; font-weight: 400; }
 .sx thead th { text-align: center; font-weight: 600; }
 .sx thead th.sx-quiet { font-weight: 400; font-size: 11px; }
-.sx th, .sx td { padding: 2px 4px; white-space: nowrap; }
+.sx th, .sx td { padding: 2px 3px; white-space: nowrap; }
 .sx .sx-bar { text-align: right; min-width: 40px; border-radius: 3px; 
   font-variant-numeric: tabular-nums; background: linear-gradient(to right,
   color-mix(in srgb, var(--colour) 45%, var(--sx-paper)) var(--share), var(--sx-ground) var(--share)); }
 .sx .sx-bold { font-weight: 700; }
 .sx-true th { font-weight: 700; }
 .sx .sx-block { padding-top: 6px; font-size: 11px; }
-.sx table .sx-tag { max-width: 100%; vertical-align: middle; }
+.sx table .sx-tag { max-width: 100%; gap: 5px; vertical-align: middle; }
 .sx thead .sx-tag { flex-direction: column; gap: 2px; }
-.sx thead .sx-name { max-width: 100%; }
+.sx thead .sx-name { max-width: 100%; font-size: 11px; line-height: 1.2; white-space: normal;
+  overflow-wrap: anywhere; max-height: 2.4em; }
+.sx thead th { vertical-align: bottom; padding: 2px 0; }
+.sx tbody th { padding: 2px 0; }
 .sx-curve svg { display: block; width: 100%; max-width: 420px; }
 .sx-curve text { font-size: 10px; fill: var(--sx-soft); }
 .sx-gridline { stroke: var(--sx-line); }
@@ -1542,7 +1557,7 @@ const STYLE = `
 .sx-sheet th { font-weight: 600; }
 .sx-sheet td { white-space: normal; }
 
-@container (max-width: 820px) {
+@container (max-width: 980px) {
   .sx-cards { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .sx-cards .sx-card-confidence { grid-column: 1 / -1; }
 }
