@@ -222,7 +222,9 @@ class Store {
     const parcel = this.model.get("_parcel");
     this.error = parcel.error ?? "";
     for (const [key, value] of Object.entries(parcel)) {
-      if (key !== "error") this.packed.set(key, value);
+      if (key === "error") continue;
+      if (!this.packed.has(key)) this.busy.delete(key); // it was asked for
+      this.packed.set(key, value);
       if (key.endsWith("/tally")) this.get(key);
     }
     this.arrived("parcel");
@@ -261,18 +263,12 @@ class Store {
     this.asked += 1;
     this.model.set("_want", { n: Date.now() + this.asked, keys });
     this.model.save_changes();
-    const waiting = () => {
-      if (!keys.some((key) => this.packed.has(key)) && !this.error) return;
-      this.model.off("change:_parcel", waiting);
-      for (const key of keys) this.busy.delete(key);
-      this.arrived("parcel");
-    };
-    this.model.on("change:_parcel", waiting);
   }
 
   /** Keep the decoded parts of the last few pictures only: fewer, the larger they are. */
   visit(picture, pixels) {
     if (this.recent.at(-1) === picture) return;
+    for (const key of this.busy) if (!this.packed.has(key)) this.busy.delete(key); // ask again
     this.recent = [...this.recent.filter((p) => p !== picture), picture];
     while (this.recent.length > Math.max(2, Math.floor(16e6 / pixels))) {
       const old = `${this.recent.shift()}/`;
@@ -403,13 +399,15 @@ class View {
     const any = (...names) => names.some((name) => dirty.has(name));
     this.dirty = new Set();
     for (const [name, show] of this.controls) if (dirty.has(name)) show(this.get(name));
-    this.draw();
+    if (dirty.size === 1 && dirty.has("hover")) this.mark();
+    else this.draw();
     if (any("palette", "shown", "layer")) this.showLegend();
     if (any("worst", "judge", "threshold", "score", "tally")) this.sort();
-    if (any("picture", "thumbnail", "worst", "judge", "threshold", "score", "tally")) this.showStrip();
-    if (any("picture", "panels", "shown", "palette", "threshold", "score", "tally")) this.showScores();
-    if (any("picture", "panels", "shown", "tally")) this.showCurve();
-    if (any("threshold", "score", "picture", "panels", "shown", "tally")) this.moveCuts();
+    const cuts = any("threshold", "score"), others = any("picture", "panels", "shown", "tally");
+    if (cuts || any("picture", "thumbnail", "worst", "judge", "tally")) this.showStrip();
+    if (cuts || others || any("palette")) this.showScores();
+    if (others) this.showCurve();
+    if (cuts || others) this.moveCuts();
     this.read();
     this.say();
   }
@@ -529,9 +527,13 @@ class View {
   }
 
   truthLayer(parts, at, memory) {
-    const codes = this.once(memory, "truth", at.key, () =>
-      sample(parts.truth, parts.width, at.rows, at.columns));
+    const codes = this.truthCodes(parts, at, memory);
     return { codes: this.edged("truth", codes, at, at.key, memory), ...this.table("classes") };
+  }
+
+  truthCodes(parts, at, memory) {
+    return this.once(memory, "truth", at.key, () =>
+      sample(parts.truth, parts.width, at.rows, at.columns));
   }
 
   /** Codes of a layer, or of its outlines. */
@@ -574,7 +576,7 @@ class View {
       if (kind === "instances") {
         return decided.map((id, i) => (id && seen[id] ? 1 + ((owners[i] - 1) % 253) : BARE));
       }
-      const truth = sample(parts.truth, parts.width, at.rows, at.columns);
+      const truth = this.truthCodes(parts, at, memory);
       const kinds = errorKinds(seen);
       return decided.map((id, i) => kinds[truth[i] * 256 + id]);
     });
@@ -601,6 +603,7 @@ class View {
 
   /** Show where the cursor and the picked pixel are, on every panel, and the wipe's divider. */
   mark() {
+    if (!this.current) return;
     const { i, width, height } = this.current;
     const zoom = this.get("zoom"), [cx, cy] = this.get("centre");
     const across = part(width, zoom, cx), down = part(height, zoom, cy);
@@ -678,9 +681,9 @@ class View {
   }
 
   buildTools() {
-    const layers = ["classes", "errors", ...(this.anyInstances ? ["instances"] : [])];
+    const layers = [["classes", "Classes"], ["errors", "Errors"], ["instances", "Instances"]];
     return make("div", { className: "sx-row sx-tools" },
-      this.choice("layer", "What is painted", layers.map((l) => [l, l[0].toUpperCase() + l.slice(1)])),
+      this.choice("layer", "What is painted", layers.slice(0, this.anyInstances ? 3 : 2)),
       this.choice("fill", "Regions", [[true, "Fill"], [false, "Outline"]]),
       this.slider("alpha", "Opacity", 0.02),
       this.slider("wipe", "Wipe", 0.01, "Wipe: truth at the left, prediction at the right"));
@@ -1000,8 +1003,9 @@ class View {
       `threshold or score; mean IoU of ${whose}`));
     for (const { model, points } of lines) {
       const there = points.map((iou, k) => [x(k / 50), y(iou)]).filter(([, v]) => !Number.isNaN(v));
-      chart.append(drawn("polyline", { points: there.map((p) => p.join(",")).join(" "), fill: "none",
-        stroke: model.line, "stroke-width": 2, "stroke-linejoin": "round" }));
+      const joined = there.map((p) => p.join(",")).join(" ");
+      chart.append(drawn("polyline", { points: joined, fill: "none", stroke: model.line,
+        "stroke-width": 2, "stroke-linejoin": "round" }));
     }
     this.dots = lines.map(({ model, points }) => {
       const dot = drawn("circle", { r: 4.5, fill: model.line, class: "sx-dot" });
@@ -1178,7 +1182,8 @@ class View {
     const zoom = this.get("zoom"), centre = this.get("centre");
     const [height, width] = this.about.sizes[this.get("picture")];
     const next = clamp(zoom * by, 1, Math.max(1, Math.min(width, height) / MOST_ZOOM));
-    const keep = (c, at) => clamp(c + (at - 0.5) * (1 / zoom - 1 / next), 0.5 / next, 1 - 0.5 / next);
+    const shift = 1 / zoom - 1 / next, edge = 0.5 / next;
+    const keep = (c, at) => clamp(c + (at - 0.5) * shift, edge, 1 - edge);
     this.put({ zoom: next, centre: [keep(centre[0], x), keep(centre[1], y)] });
   }
 
@@ -1249,8 +1254,8 @@ class View {
   }
 
   press(event) {
-    const { target, key } = event;
-    if (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && key === "Enter")) return;
+    const { target, key, shiftKey } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey || (shiftKey && key === "Enter")) return;
     event.stopPropagation(); // JupyterLab would make a heading of a digit, and keep the arrows
     if (target.matches("canvas") && this.pressOnPanel(event)) {
       event.preventDefault();
@@ -1414,10 +1419,13 @@ function openPage() {
 
 // Colours are JupyterLab's own where it has them, so that both of its themes fit.
 const STYLE = `
-.sx-page { margin: 0; padding: 20px; color-scheme: light dark; background: light-dark(#fff, #181a1d);
+.sx-page { margin: 0; padding: 20px; color-scheme: light dark;
+  background: light-dark(#fff, #181a1d);
   --jp-layout-color1: light-dark(#fff, #181a1d); --jp-layout-color2: light-dark(#f4f5f7, #23262b);
-  --jp-ui-font-color1: light-dark(#1d2126, #e8eaed); --jp-ui-font-color2: light-dark(#565e68, #a8b0ba);
-  --jp-border-color2: light-dark(#d9dde2, #3a3f46); --jp-brand-color1: light-dark(#1565c0, #64b5f6); }
+  --jp-ui-font-color1: light-dark(#1d2126, #e8eaed);
+  --jp-ui-font-color2: light-dark(#565e68, #a8b0ba);
+  --jp-border-color2: light-dark(#d9dde2, #3a3f46);
+  --jp-brand-color1: light-dark(#1565c0, #64b5f6); }
 .sx-page main { max-width: 1500px; margin: 0 auto; }
 .sx { --sx-paper: var(--jp-layout-color1, #fff); --sx-ground: var(--jp-layout-color2, #f4f5f7);
   --sx-ink: var(--jp-ui-font-color1, #1d2126); --sx-soft: var(--jp-ui-font-color2, #565e68);
@@ -1430,14 +1438,16 @@ const STYLE = `
 .sx :focus-visible { outline: 2px solid var(--sx-accent); outline-offset: 2px; border-radius: 4px; }
 .sx-row { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; margin-bottom: 8px; }
 .sx-space { flex: 1; }
-.sx-title { font-size: 15px; flex: 0 1 auto; min-width: 90px; max-width: 46ch; overflow: hidden; text-overflow: ellipsis;
+.sx-title { font-size: 15px; flex: 0 1 auto; min-width: 90px; max-width: 46ch;
+  overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }
 .sx-quiet { color: var(--sx-soft); font-weight: 400; }
 .sx-number { font-variant-numeric: tabular-nums; }
 .sx-name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0; }
 .sx-head { margin: 0; font-size: 13px; font-weight: 600; }
 .sx-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-.sx-status { padding: 6px 10px; margin-bottom: 8px; border-radius: 6px; background: var(--sx-ground);
+.sx-status { padding: 6px 10px; margin-bottom: 8px; border-radius: 6px;
+  background: var(--sx-ground);
   overflow-wrap: anywhere; }
 
 .sx button, .sx select, .sx summary { font: inherit; color: inherit; background: var(--sx-paper);
@@ -1500,7 +1510,8 @@ const STYLE = `
 .sx-divider::before { content: ""; position: absolute; left: 8px; top: 0; bottom: 0; width: 2px;
   background: #fff; box-shadow: 0 0 0 1px rgb(0 0 0 / .55); }
 .sx-divider::after { content: "◂▸"; position: absolute; left: 50%; top: 50%; padding: 2px 4px;
-  translate: -50% -50%; border-radius: 9px; background: #fff; color: #222; font: 11px/14px sans-serif;
+  translate: -50% -50%; border-radius: 9px; background: #fff; color: #222;
+  font: 11px/14px sans-serif;
   box-shadow: 0 0 0 1px rgb(0 0 0 / .55); letter-spacing: 1px; }
 .sx-divider:focus-visible { outline-offset: -2px; }
 
@@ -1532,7 +1543,8 @@ const STYLE = `
 .sx th, .sx td { padding: 2px 3px; white-space: nowrap; }
 .sx .sx-bar { text-align: right; min-width: 40px; border-radius: 3px; 
   font-variant-numeric: tabular-nums; background: linear-gradient(to right,
-  color-mix(in srgb, var(--colour) 45%, var(--sx-paper)) var(--share), var(--sx-ground) var(--share)); }
+  color-mix(in srgb, var(--colour) 45%, var(--sx-paper)) var(--share),
+  var(--sx-ground) var(--share)); }
 .sx .sx-bold { font-weight: 700; }
 .sx-true th { font-weight: 700; }
 .sx .sx-block { padding-top: 6px; font-size: 11px; }
@@ -1551,7 +1563,8 @@ const STYLE = `
 .sx-help summary { list-style: none; width: 28px; text-align: center; padding: 3px 0; }
 .sx-help summary::-webkit-details-marker { display: none; }
 .sx-sheet { position: absolute; right: 0; top: 34px; z-index: 20; width: 330px; max-width: 80vw;
-  padding: 10px 14px; border: 1px solid var(--sx-line); border-radius: 8px; background: var(--sx-paper);
+  padding: 10px 14px; border: 1px solid var(--sx-line); border-radius: 8px;
+  background: var(--sx-paper);
   box-shadow: 0 6px 24px rgb(0 0 0 / .25); }
 .sx-sheet p { margin: 8px 0 0; color: var(--sx-soft); }
 .sx-sheet th { font-weight: 600; }

@@ -499,7 +499,9 @@ class Explorer(anywidget.AnyWidget):
         self.names = [f"picture {i + 1}" for i in range(len(self.images))] if names is None \
             else [str(name) for name in names]
         self._check()
-        self._held = lru_cache(maxsize=8 * len(self.predictions) + 1)(self._hold)
+        pixels = max(image.shape[0] * image.shape[1] for image in self.images)
+        pictures = max(2, 2**25 // pixels)      # as many as fit into about 256 MB
+        self._held = lru_cache(pictures * max(1, len(self.predictions)))(self._hold)
         self._tallies: dict[int, list[np.ndarray]] = {}
         models = list(self.predictions)
         state = {"panels": [*([] if models else ["image"]), *(["truth"] if truth else []), *models],

@@ -26,7 +26,8 @@ CELLS = [
     "ipywidgets.jslink((linked, 'value'), (explorer, 'alpha'))\nlinked",
     "bad = hostile_explorer()\nbad",
     "from dataclasses import asdict\nimport json\n"
-    "print(json.dumps([asdict(explorer.state), explorer.picture, explorer.panels, explorer.picked]))",
+    "state = asdict(explorer.state)\n"
+    "print(json.dumps([state, explorer.picture, explorer.panels, explorer.picked]))",
     "explorer.set_trait('threshold', 0.75)",
 ]
 STATE = [*ex.State.__dataclass_fields__, "picture", "panels", "worst", "judge", "picked_at"]
@@ -149,7 +150,8 @@ def by_keyboard(seen):
     after(lambda: press(seen.root.locator(".sx-palette select"), "ArrowDown"),
           {"palette": "tol-bright"})
     after(lambda: press(unet, "+", "+"), {"zoom": 2.25})
-    after(lambda: press(unet, "Shift+ArrowRight"), {"centre": pytest.approx([0.5 + 0.1 / 2.25, 0.5])})
+    after(lambda: press(unet, "Shift+ArrowRight"),
+          {"centre": pytest.approx([0.5 + 0.1 / 2.25, 0.5])})
     after(lambda: press(unet, "f"), {"zoom": 1, "centre": [0.5, 0.5]})
     after(lambda: press(unet, "n"), {"picture": 1})
     after(lambda: press(seen.root.locator(".sx-strip [aria-selected=true]"), "ArrowRight"),
