@@ -1527,14 +1527,14 @@ const STYLE = `
 .sx-strip .sx-name { width: 100%; text-align: center; }
 
 .sx-cards { display: grid; gap: 10px; grid-template-columns:
-  minmax(0, 1.1fr) minmax(0, 1.1fr) minmax(0, 1fr); }
+  minmax(0, 1.25fr) minmax(0, 1.25fr) minmax(0, 1fr); }
 .sx-card { padding: 8px 10px; border: 1px solid var(--sx-line); border-radius: 8px; min-width: 0; }
 .sx-card p { margin: 0 0 6px; }
 .sx-card .sx-head { margin-bottom: 6px; }
 .sx-card .sx-field { display: flex; margin-bottom: 6px; }
 .sx-card .sx-slider > span { min-width: 64px; }
 .sx-scroll { overflow-x: auto; }
-.sx table { border-collapse: separate; border-spacing: 3px 2px; width: 100%; font-size: 12px; }
+.sx table { border-collapse: separate; border-spacing: 2px; width: 100%; font-size: 12px; }
 .sx-card table { table-layout: fixed; min-width: calc(100px + var(--columns) * 48px); }
 .sx-card thead td { width: 98px; }
 .sx th { text-align: left; font-weight: 400; }
@@ -1550,7 +1550,7 @@ const STYLE = `
 .sx .sx-block { padding-top: 6px; font-size: 11px; }
 .sx table .sx-tag { max-width: 100%; gap: 5px; vertical-align: middle; }
 .sx thead .sx-tag { flex-direction: column; gap: 2px; }
-.sx thead .sx-name { max-width: 100%; font-size: 11px; line-height: 1.2; white-space: normal;
+.sx thead .sx-name { max-width: 100%; font-size: 10.5px; line-height: 1.2; white-space: normal;
   overflow-wrap: anywhere; max-height: 2.4em; }
 .sx thead th { vertical-align: bottom; padding: 2px 0; }
 .sx tbody th { padding: 2px 0; }

@@ -180,7 +180,7 @@ def by_mouse(seen):
     after(lambda: seen.drag(unet, (0.8, 0.8), (0.6, 0.9)),
           {"centre": pytest.approx([0.5 + 0.2 / 1.5, 0.5 - 0.1 / 1.5], abs=0.01)})
     where = seen.state()["centre"]
-    after(lambda: unet.dblclick(position={"x": 60, "y": 60}), {
+    after(lambda: unet.dblclick(position={"x": 120, "y": 120}), {
         "zoom": 3, "centre": pytest.approx(where, abs=0.34),
         "picked_at": pytest.approx([0, 64, 64], abs=64)})
     after(lambda: root.get_by_label("Show the whole picture (f)").click(),
@@ -212,6 +212,7 @@ def wheel(seen):
 def reads_and_picks(seen):
     """Pointing reads a pixel, a click keeps it, keys go on from there."""
     unet, root = seen.canvas("U-Net"), seen.root
+    seen.press(seen.range("wipe"), "Home")      # the divider takes clicks where it stands
     state = seen.state()
     picture = seen.twin.look(state["picture"])
     y, x = np.argwhere(picture.models["Mask R-CNN"].owners > 0)[7].tolist()
@@ -291,6 +292,7 @@ def worst_first(seen):
 
 def saved(seen, tmp_path):
     """The PNG holds each panel at the picture's own resolution, under its name."""
+    seen.press(seen.canvas("U-Net"), "f")
     with seen.page.expect_download() as download:
         seen.root.get_by_label("Save the view as PNG").click()
     assert download.value.suggested_filename.endswith(".jpg_overlay.png")
@@ -367,7 +369,14 @@ def unhacked(page, root):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def window():
+    """One Chromium for all of these tests, and its first page."""
+    with browser.window(1440, 900) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def lab(window, tmp_path_factory):
     """A notebook with the explorer, run from top to bottom; (page, notebook, errors so far)."""
     folder = tmp_path_factory.mktemp("lab")
     course = browser.clone(folder)
@@ -376,13 +385,15 @@ def lab(tmp_path_factory):
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     (course / "explored.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    with browser.jupyterlab(course, folder) as server, browser.window(1440, 900) as page:
+    page = window
+    with browser.jupyterlab(course, folder) as server:
         page.on("dialog", lambda dialog: (page.errors.append("a dialog"), dialog.dismiss()))
         notebook = browser.Notebook(page, server, "explored.ipynb")
         notebook.run_all(120)
         assert list(browser.errors(notebook.cells())) == []
         page.wait_for_selector(".sx figure canvas[width]")
         yield page, notebook
+        page.goto("about:blank")    # the server goes; its page must not call for it
 
 
 @pytest.fixture
@@ -502,20 +513,21 @@ def test_it_looks_good_wide_and_narrow_light_and_dark(seen, lab, tmp_path):
 
 
 @pytest.fixture
-def opened(tmp_path):
+def opened(window, tmp_path):
     """Opens an exported page from disk; the same checks as for JupyterLab at the end."""
-    with browser.window(1440, 1000) as page:
-        page.on("dialog", lambda dialog: (page.errors.append("a dialog"), dialog.dismiss()))
+    page = browser.watched(window.context.browser, 1440, 1000)
+    page.on("dialog", lambda dialog: (page.errors.append("a dialog"), dialog.dismiss()))
 
-        def open_page(explorer):
-            path = explorer.to_html(tmp_path / "explorer.html")
-            page.goto(path.as_uri())
-            return Seen(page, page.locator(".sx"), explorer)
+    def open_page(explorer):
+        path = explorer.to_html(tmp_path / "explorer.html")
+        page.goto(path.as_uri())
+        return Seen(page, page.locator(".sx"), explorer)
 
-        yield open_page
-        assert no_errors(page) == []
-        assert [url for url in page.outside if not url.startswith("file:")] == []
-        assert [url for url in page.outside if not url.endswith("explorer.html")] == []
+    yield open_page
+    page.close()
+    assert no_errors(page) == []
+    assert {url.rsplit("/", 1)[-1] for url in page.outside} == {"explorer.html"}
+    assert all(url.startswith("file:") for url in page.outside)
 
 
 def test_the_page_from_disk_by_key_and_mouse(opened, tmp_path):
@@ -535,17 +547,18 @@ def test_hostile_names_stay_text_in_the_page(opened):
     unhacked(seen.page, seen.root)
 
 
-def test_the_page_lets_no_other_script_run(tmp_path):
+def test_the_page_lets_no_other_script_run(window, tmp_path):
     """Even a script that found its way into the page would not: its policy names one alone."""
     path = explored.explorer(count=1).to_html(tmp_path / "explorer.html")
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("</body>", "<script>window.hacked=1</script></body>"),
                     encoding="utf-8")
-    with browser.window() as page:
-        page.goto(path.as_uri())
-        page.wait_for_selector(".sx canvas[width]")
-        assert page.evaluate("() => window.hacked") is None
-        assert any("Content Security Policy" in error for error in page.errors)
+    page = browser.watched(window.context.browser, 1440, 1000)
+    page.goto(path.as_uri())
+    page.wait_for_selector(".sx canvas[width]")
+    assert page.evaluate("() => window.hacked") is None
+    assert any("Content Security Policy" in error for error in page.errors)
+    page.close()
 
 
 def test_probabilities_of_large_pictures_come_when_asked_for(opened, monkeypatch):
