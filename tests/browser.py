@@ -147,17 +147,20 @@ def window(width=1280, height=900, scale=1):
 
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(
-            viewport={"width": width, "height": height}, device_scale_factor=scale
-        )
-        page.errors, page.outside = [], []
-        page.on("console", lambda m: m.type == "error" and page.errors.append(m.text))
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("request", lambda r: leaves(r.url) and page.outside.append(r.url))
         try:
-            yield page
+            yield watched(browser, width, height, scale)
         finally:
             browser.close()
+
+
+def watched(browser, width, height, scale=1):
+    """One more page of a running Chromium (`page.context.browser`), with `errors` and `outside`."""
+    page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
+    page.errors, page.outside = [], []
+    page.on("console", lambda m: m.type == "error" and page.errors.append(m.text))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("request", lambda r: leaves(r.url) and page.outside.append(r.url))
+    return page
 
 
 def leaves(url):
