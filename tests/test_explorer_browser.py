@@ -370,8 +370,8 @@ def unhacked(page, root):
 
 @pytest.fixture(scope="module")
 def window():
-    """One Chromium for all of these tests, and its first page."""
-    with browser.window(1440, 900) as page:
+    """One Chromium for all of these tests."""
+    with browser.window() as page:
         yield page
 
 
@@ -385,7 +385,7 @@ def lab(window, tmp_path_factory):
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     (course / "explored.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    page = window
+    page = browser.watched(window.context.browser, 1440, 900)
     with browser.jupyterlab(course, folder) as server:
         page.on("dialog", lambda dialog: (page.errors.append("a dialog"), dialog.dismiss()))
         notebook = browser.Notebook(page, server, "explored.ipynb")
@@ -393,7 +393,7 @@ def lab(window, tmp_path_factory):
         assert list(browser.errors(notebook.cells())) == []
         page.wait_for_selector(".sx figure canvas[width]")
         yield page, notebook
-        page.goto("about:blank")    # the server goes; its page must not call for it
+        page.close()    # before its server goes, for which it would call
 
 
 @pytest.fixture
@@ -515,7 +515,7 @@ def test_it_looks_good_wide_and_narrow_light_and_dark(seen, lab, tmp_path):
 @pytest.fixture
 def opened(window, tmp_path):
     """Opens an exported page from disk; the same checks as for JupyterLab at the end."""
-    page = browser.watched(window.context.browser, 1440, 1000)
+    page = browser.watched(window.context.browser, 1000, 1000)
     page.on("dialog", lambda dialog: (page.errors.append("a dialog"), dialog.dismiss()))
 
     def open_page(explorer):
