@@ -57,6 +57,7 @@ from segutils.unet import UNet
 
 QUICK = {"width": 4, "size": 32, "batch": 2, "batches": 2, "rounds": 2, "workers": 0}
 TWICE = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.GroupNorm)  # backward, see above
+ONCE = (nn.MaxPool2d, nn.Upsample, nn.PixelShuffle)
 NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
@@ -259,9 +260,8 @@ def values_moved(model: nn.Module, images: torch.Tensor) -> int:
         back = 2 if isinstance(layer, TWICE) and inputs[0].requires_grad else 1
         total += (1 + back) * (inputs[0].numel() + output.numel())
 
-    layers = [layer for layer in model.modules()
-              if not (list(layer.children()) or isinstance(layer, nn.Identity))]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
+    hooks = [layer.register_forward_hook(count) for layer in model.modules()
+             if isinstance(layer, TWICE + ONCE)]
     model(images)
     for hook in hooks:
         hook.remove()

@@ -195,6 +195,7 @@ def test_equal_to_the_warp_of_lesson_02():
         images, masks = batch((image, mask))
         got, ids = augment._look_up(images.permute(0, 3, 1, 2), masks, back[None], (33, 47))
         theirs, their_ids = lesson.warp(image, mask, matrix, fill=FILL)
+        assert torch.equal(got, got.round())
         same += (ids[0].numpy() == their_ids).sum()
         near += (np.abs(got[0].permute(1, 2, 0).numpy() - theirs) <= 1).all(2).sum()
         count += mask.size
@@ -267,6 +268,11 @@ def test_colour_blur_and_noise_change_no_other_draw():
     loud = batch_transform(36, colour=0.5, blur=1, noise=1)(images, masks, range(5))
     quiet = batch_transform(36, colour=0)(images, masks, range(5))
     assert torch.equal(loud[1], quiet[1]) and not torch.equal(loud[0], quiet[0])
+    plain = torch.full_like(images, 128)                   # where blur is not seen, noise is
+    noisy, same = (batch_transform((40, 48), **STILL, blur=blur, noise=1)(plain, masks, range(5))
+                   for blur in (0, 1))
+    assert (noisy[0] != same[0]).float().mean() < 1e-3     # weights sum to 1 but for rounding
+    assert len(noisy[0][0, 0].unique()) > 10
 
 
 def test_blur_is_torchvisions_and_spares_whom_it_should():
