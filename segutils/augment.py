@@ -3,6 +3,8 @@
 One contract behind both libraries. Geometry moves everything together, colour touches the image
 alone, pixels that come from outside the frame are void (255) in the mask and 0 (no instance) in
 the ids, and all randomness of a call follows from its `seed` alone. Lesson 02 builds it.
+
+`batch_transform` does the same to a whole batch of images and masks on the device that holds it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import albumentations as A
 import cv2
 import numpy as np
 import torch
+from torch.nn.functional import grid_sample, pad
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
@@ -30,6 +33,7 @@ from segutils.masks import IGNORE
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's training images, RGB, for values in 0..1
 STD = (0.229, 0.224, 0.225)
 FILL = tuple(round(255 * m) for m in MEAN)  # outside the frame: about 0 once normalised
+GREY = (0.299, 0.587, 0.114)  # how bright red, green and blue look (ITU-R BT.601)
 
 _MEAN = 255 * torch.tensor(MEAN).view(3, 1, 1)
 _STD = 255 * torch.tensor(STD).view(3, 1, 1)
@@ -407,3 +411,205 @@ class Fit(v2.Transform):
         else:
             inpt = F.resize(inpt, params["new"], InterpolationMode.BILINEAR, antialias=True)
         return F.pad(inpt, params["padding"], fill=_FILL.get(type(inpt), 0))
+
+
+# A whole batch, where it is -----------------------------------------------------------------
+
+# What is drawn for each picture, each uniform in 0..1
+_DRAWN = ("flip", "vertical_flip", "scale", "rotate", "across", "down", "left", "top",
+          "brightness", "contrast", "saturation", "hue", "blur", "sigma", "noise")
+
+
+def batch_transform(
+    size: int | tuple[int, int] = 128,
+    *,
+    flip: float = 0.5,
+    vertical_flip: float = 0.0,
+    scale: tuple[float, float] = (0.8, 1.25),
+    rotate: float = 5.0,
+    translate: float = 0.05,
+    colour: float = 0.2,
+    blur: float = 0.0,
+    noise: float = 0.0,
+) -> BatchTransform:
+    """What `train_transform` does, for a whole batch at once on the device that holds it.
+
+    Options, defaults and errors are those of `train_transform`; the draws are others. Flip,
+    affine and crop are one look-up (inverse mapping), so that a crop still shows what the affine
+    move alone would have pushed out of the frame. Shifts are by whole pixels. Brightness,
+    contrast, saturation and hue are one matrix a picture, in this order. Lesson 02.
+    """
+    options = {
+        "flip": flip, "vertical_flip": vertical_flip, "scale": scale, "rotate": rotate,
+        "translate": translate, "colour": colour, "blur": blur, "noise": noise,
+    }
+    _check_options(options)
+    return BatchTransform(_size(size), options)
+
+
+class BatchTransform:
+    """Images and masks of one size, transformed together where they are; see the call."""
+
+    def __init__(self, size: tuple[int, int], options: dict) -> None:
+        self.size, self.options = size, options
+
+    def __call__(
+        self, images: torch.Tensor, masks: torch.Tensor, seeds: Sequence[Seed]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Transform each picture and its mask by the same geometry.
+
+        `images` (B, 3, H, W) or (B, H, W, 3) uint8 RGB and `masks` (B, H, W) uint8 ids, on one
+        device. `seeds`: B seeds, one a picture, as in `JointTransform`; numbers are drawn from
+        them on the CPU, so that they depend neither on the device nor on who else is in the batch.
+        Returns, on that device, images (B, 3, h, w) float32, normalised with MEAN and STD, and
+        masks (B, h, w) int64, void (255) kept and also where the frame was left. On the CPU a
+        picture comes out the same, bit by bit, in every batch; another device may round a value
+        of a few pixels to the neighbour. Raises TypeError or ValueError on a wrong type, shape or
+        number of seeds. Lesson 02.
+        """
+        images, masks = _check_batch(images, masks)
+        if len(seeds) != len(images):
+            raise ValueError(f"{len(images)} images and {len(seeds)} seeds: give each its own")
+        generators = [np.random.default_rng(_entropy(seed)) for seed in seeds]
+        # Always all the numbers, so that no option changes what the others draw
+        table = np.array([one.random(len(_DRAWN)) for one in generators])
+        drawn = dict(zip(_DRAWN, table.T, strict=True))
+        with torch.no_grad():
+            images, masks = _look_up(images, masks, self._matrices(drawn, masks), self.size)
+            return _normalise_batch(self._repaint(images, drawn, generators)), masks
+
+    def _matrices(self, drawn: dict, masks: torch.Tensor) -> np.ndarray:
+        """(B, 2, 3): from the centre of a new pixel to the point (x, y) that it shows."""
+        asked, old = self.options, np.array(masks.shape[:0:-1])  # width, height
+        low, high = asked["scale"]
+        zoom = low + (high - low) * drawn["scale"]
+        angle = np.deg2rad(asked["rotate"] * (2 * drawn["rotate"] - 1))
+        cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
+        mirror, flip = (np.where(drawn[name] < asked[name], -1.0, 1.0)
+                        for name in ("flip", "vertical_flip"))
+        back = np.stack([mirror * cos, -mirror * sin, flip * sin, flip * cos], 1).reshape(-1, 2, 2)
+        shares = np.stack([drawn["across"], drawn["down"]], 1)  # (B, 2)
+        shift = np.round(asked["translate"] * old * (2 * shares - 1))
+        corner = np.stack([_corner(drawn["left"], old[0], self.size[1]),
+                           _corner(drawn["top"], old[1], self.size[0])], 1)
+        middle = old / 2
+        moved = back @ (corner - shift - middle)[..., None] + middle[:, None]
+        return np.concatenate([back, moved], 2)
+
+    def _repaint(self, images: torch.Tensor, drawn: dict, generators: list) -> torch.Tensor:
+        """Colour, blur and noise: values 0..255 as float, whole numbers again in the end."""
+        asked = self.options
+        if asked["colour"]:
+            factors = {name: 1 + asked["colour"] * (2 * drawn[name] - 1)
+                       for name in ("brightness", "contrast", "saturation")}
+            turn = asked["colour"] / 10 * (2 * drawn["hue"] - 1)
+            images = _change_colour(images, **factors, turn=turn)
+        if (blurred := drawn["blur"] < asked["blur"]).any():
+            images = _blur(images, np.where(blurred, 0.3 + 0.9 * drawn["sigma"], 0))
+        rows = np.flatnonzero(drawn["noise"] < asked["noise"])
+        if len(rows):  # drawn on the CPU as well: the one thing here that costs a large copy
+            shape = images.shape[1:]
+            grain = np.stack([generators[i].standard_normal(shape, np.float32) for i in rows])
+            at = torch.from_numpy(rows).to(images.device)
+            images = images.index_add(0, at, torch.from_numpy(0.04 * 255 * grain).to(at.device))
+        return images.clamp(0, 255).round()
+
+    def __repr__(self) -> str:
+        return f"batch: {self.size} {self.options}"
+
+
+def normalise_batch(
+    images: torch.Tensor, masks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `eval_transform()` does, for a whole batch: nothing random, every pixel kept.
+
+    Takes and returns what a `BatchTransform` does, without seeds. Lesson 02.
+    """
+    images, masks = _check_batch(images, masks)
+    return _normalise_batch(images.float()), masks.long()
+
+
+def _check_batch(images, masks) -> tuple[torch.Tensor, torch.Tensor]:
+    """Refuse in one line what would go wrong silently; images become (B, 3, H, W)."""
+    for name, tensor in (("images", images), ("masks", masks)):
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
+        if tensor.dtype != torch.uint8:
+            raise ValueError(f"{name} are {tensor.dtype}, wanted uint8: hold them as they are read")
+    shapes = f"images are {tuple(images.shape)} and masks {tuple(masks.shape)}"
+    if masks.ndim != 3 or images.ndim != 4 or not len(images):
+        raise ValueError(f"{shapes}, wanted (B, 3, H, W) or (B, H, W, 3), and (B, H, W)")
+    if images.shape != (len(masks), 3, *masks.shape[1:]):
+        images = images.permute(0, 3, 1, 2)
+    if images.shape != (len(masks), 3, *masks.shape[1:]):
+        raise ValueError(f"{shapes}, wanted RGB and as many ids as pixels: are they pairs?")
+    if images.device != masks.device:
+        raise ValueError(f"images are on {images.device}, masks on {masks.device}: use one device")
+    return images, masks
+
+
+def _corner(share: np.ndarray, old: int, new: int) -> np.ndarray:
+    """Where a crop of `new` pixels begins in `old`; a larger one begins before, in the middle."""
+    return np.floor(share * (old - new + 1)) if new <= old else 0 * share - (new - old) // 2
+
+
+def _to(images: torch.Tensor, array: np.ndarray) -> torch.Tensor:
+    """Parameters (B, ...) as float32 on the images' device; nobody waits for the copy."""
+    return torch.from_numpy(array.astype(np.float32)).to(images.device, non_blocking=True)
+
+
+def _look_up(images, masks, matrices: np.ndarray, size) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ask each new pixel where it comes from, once for image and mask.
+
+    A point lies in the square of one pixel, whose id the mask takes; the image blends the four
+    pixels around, and is rounded, so that whole shifts and flips change no value.
+    Returns (B, 3, h, w) float in 0..255 and (B, h, w) int64; outside: FILL and void.
+    """
+    height, width = masks.shape[1:]
+    y, x = (torch.arange(n, device=masks.device) + 0.5 for n in size)  # centres of new pixels
+    m = _to(images, matrices)[..., None, None]  # (B, 2, 3, 1, 1)
+    x, y = (m[:, i, 0] * x + m[:, i, 1] * y[:, None] + m[:, i, 2] for i in (0, 1))  # (B, h, w)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], -1)  # edges of the frame: -1, 1
+    moved = grid_sample(images.float(), grid, "bilinear", "border", align_corners=False).round()
+    fill = _to(images, np.array(FILL)).view(3, 1, 1)
+    at = y.clamp(0, height - 1).long() * width + x.clamp(0, width - 1).long()
+    ids = masks.flatten(1).gather(1, at.flatten(1)).view_as(at)
+    return torch.where(inside[:, None], moved, fill), torch.where(inside, ids, IGNORE).long()
+
+
+def _change_colour(images, brightness, contrast, saturation, turn) -> torch.Tensor:
+    """Scale all, spread around the mean grey, spread around each grey, turn around the grey axis.
+
+    Factors (B,), 1 for no change; `turn` (B,): of the circle of hues, from red towards green.
+    """
+    cos, sin = np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)
+    across = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
+    one, cos, sin, spread = np.eye(3), *(a[:, None, None] for a in (cos, sin, saturation))
+    hue = cos * one + (1 - cos) / 3 + sin * across  # Rodrigues' formula
+    matrix = hue @ (spread * one + (1 - spread) * np.array(GREY))
+    matrix = (brightness * contrast)[:, None, None] * matrix
+    # Sums of whole numbers are exact in any order, so the batch cannot change them
+    mean = images.int().sum((2, 3)).float() / images[0, 0].numel()  # (B, 3)
+    grey = GREY[0] * mean[:, 0] + GREY[1] * mean[:, 1] + GREY[2] * mean[:, 2]
+    offset = _to(images, brightness * (1 - contrast)) * grey
+    m = _to(images, matrix)[..., None, None]  # (B, 3, 3, 1, 1)
+    red, green, blue = (images[:, i, None] for i in range(3))  # (B, 1, H, W)
+    return m[:, :, 0] * red + m[:, :, 1] * green + m[:, :, 2] * blue + offset.view(-1, 1, 1, 1)
+
+
+def _blur(images: torch.Tensor, sigma: np.ndarray) -> torch.Tensor:
+    """Gaussian blur over 5 x 5 pixels, `sigma` (B,) of each picture; 0 leaves it as it is."""
+    distance = np.arange(-2, 3)
+    weights = np.exp(-(distance**2) / (2 * np.maximum(sigma, 1e-3)[:, None] ** 2))
+    w = _to(images, weights / weights.sum(1, keepdims=True))[..., None, None, None]
+    for dim, border in ((2, (0, 0, 2, 2)), (3, (2, 2, 0, 0))):
+        padded = pad(images, border, mode="replicate")
+        n = images.shape[dim]
+        images = sum(w[:, k] * padded.narrow(dim, k, n) for k in range(5))
+    return images
+
+
+def _normalise_batch(images: torch.Tensor) -> torch.Tensor:
+    mean, std = (values.to(images.device, non_blocking=True) for values in (_MEAN, _STD))
+    return ((images - mean) / std).contiguous()

@@ -2,6 +2,7 @@
 
 A picture is asked for by (epoch, index). Its augmentation is drawn from (seed, epoch, index), so
 it is the same in any number of workers, persistent or not, and after a resume. Lesson 02.
+`Held` keeps pictures on the device that trains, where a `BatchTransform` makes whole batches.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from segutils import street
+from segutils.augment import BatchTransform, normalise_batch
 from segutils.masks import CLASSES, IGNORE, check_ids, read_image, read_mask, remap
 
 DATA = Path(os.environ.get("SEGUTILS_DATA") or Path(__file__).resolve().parents[1] / "data")
@@ -339,8 +341,81 @@ class EpochSampler(Sampler):
             yield epoch, index
 
 
+class Held(Dataset):
+    """Pictures of one size, read once and held as uint8 on a device, made into batches there.
+
+    `dataset`: any of the data sets here, without a transform; `transform`: a `BatchTransform`
+    whose draws follow from (the data set's seed, epoch, index), or None to normalise only;
+    `device`: the one that trains, whose memory takes 4 bytes a pixel. Instances are left out.
+    Hand it to `loader`: nothing is read, sent or waited for while training. `held[epoch, index]`
+    is one picture of its batches: image (3, h, w) float32 and mask (h, w) int64.
+    Raises ValueError for pictures of two sizes, none, or other ones each epoch, and for a data set
+    with a transform. Meant for a GPU. Lesson 05.
+    """
+
+    def __init__(
+        self,
+        dataset: Pictures,
+        transform: BatchTransform | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if not isinstance(dataset, Pictures):
+            raise TypeError(f"Held wants a data set of this module, got {type(dataset).__name__}")
+        if dataset.transform is not None:
+            raise ValueError("the data set has a transform of its own: give one to Held instead")
+        if getattr(dataset, "fresh", False):
+            raise ValueError("each epoch has new pictures, which cannot be held: say fresh=False")
+        self.transform, self.seed = transform, dataset.seed
+        for name in ("classes", "stems"):  # the latter name a picture where training fails
+            if hasattr(dataset, name):
+                setattr(self, name, getattr(dataset, name))
+        images, masks = _read_all(dataset)
+        self.images = images.permute(0, 3, 1, 2).contiguous().to(device)  # (N, 3, H, W)
+        self.masks = masks.to(device)  # (N, H, W)
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        image, mask = self.__getitems__([key if isinstance(key, tuple) else (0, key)])
+        return image[0], mask[0]
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """A whole batch, which is what a DataLoader asks for where it finds this method."""
+        for _, index in keys:
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"picture {index} of {len(self)}")
+        keys = [(as_int(epoch), as_int(index) % len(self)) for epoch, index in keys]
+        rows = torch.tensor([index for _, index in keys])
+        rows = rows.to(self.masks.device, non_blocking=True)
+        images, masks = self.images[rows], self.masks[rows]
+        if self.transform is None:
+            return normalise_batch(images, masks)
+        return self.transform(images, masks, [(self.seed, *key) for key in keys])
+
+
+def _read_all(dataset: Pictures) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every picture of a data set: (N, H, W, 3) and (N, H, W) uint8."""
+    if not len(dataset):
+        raise ValueError("the data set is empty: give it at least one picture")
+    images = masks = None
+    for index in range(len(dataset)):
+        image, mask, *_ = dataset.arrays(0, index)
+        if images is None:
+            images = np.empty((len(dataset), *image.shape), np.uint8)
+            masks = np.empty((len(dataset), *mask.shape), np.uint8)
+        if mask.shape != masks.shape[1:]:
+            one, other = (getattr(dataset, "stems", range(len(dataset)))[i] for i in (0, index))
+            raise ValueError(
+                f"picture {one} is {masks.shape[1:]} but {other} is {mask.shape} (height, width): "
+                "only one size can be held; resize the files, or use a transform that does"
+            )
+        images[index], masks[index] = image, mask
+    return torch.from_numpy(images), torch.from_numpy(masks)
+
+
 def loader(
-    dataset: Pictures,
+    dataset: Pictures | Held,
     batch_size: int = 16,
     shuffle: bool = False,
     seed: int = 0,
@@ -351,9 +426,13 @@ def loader(
 
     Each pass is the next epoch (`.sampler` is an `EpochSampler`); the batches do not depend on
     `workers`. The data set must be asked by (epoch, index), as all here. Pictures of different
-    sizes in a batch raise ValueError. Lesson 02.
+    sizes in a batch raise ValueError. A `Held` data set makes its batches itself, on its device,
+    and takes no workers. Lesson 02.
     """
-    if getattr(dataset, "transform", None) is None:
+    held = isinstance(dataset, Held)
+    if held and workers:
+        raise ValueError(f"workers={workers}: held pictures are on {dataset.masks.device} already")
+    if not held and getattr(dataset, "transform", None) is None:
         raise ValueError("the data set has no transform: give it eval_transform() or another")
     return DataLoader(
         dataset,
@@ -361,11 +440,15 @@ def loader(
         sampler=EpochSampler(len(dataset), seed, shuffle),
         num_workers=workers,
         drop_last=drop_last,
-        collate_fn=_collate,
+        collate_fn=_as_it_is if held else _collate,
         worker_init_fn=_one_thread,
         persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=torch.cuda.is_available() and not held,
     )
+
+
+def _as_it_is(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    return batch
 
 
 def _collate(items: list[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:

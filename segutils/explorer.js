@@ -1550,7 +1550,8 @@ const STYLE = `
 .sx .sx-block { padding-top: 6px; font-size: 11px; }
 .sx table .sx-tag { max-width: 100%; gap: 5px; vertical-align: middle; }
 .sx thead .sx-tag { flex-direction: column; gap: 2px; }
-.sx thead .sx-name { max-width: 100%; font-size: 10.5px; line-height: 1.2; white-space: normal;
+.sx thead .sx-name { max-width: 100%; font-size: 10px; letter-spacing: -0.2px; white-space: normal;
+  line-height: 1.2;
   overflow-wrap: anywhere; max-height: 2.4em; }
 .sx thead th { vertical-align: bottom; padding: 2px 0; }
 .sx tbody th { padding: 2px 0; }

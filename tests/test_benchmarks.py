@@ -192,3 +192,130 @@ def test_losses_write_what_lesson_05_reads(benchmark, monkeypatch, tmp_path, cap
     assert found["scores"]["dice_loss"][0]["iou"]["car"] == 0.6
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "  dice_loss" in line)
     assert row.split()[1:3] == ["0.550", "(0.50-0.60)"]
+
+
+GPU_ROWS = ["fp32, contiguous, DataLoader of 0 workers", "+ held and augmented on the device",
+            "+ channels last", "+ bf16", "+ torch.compile"]
+
+
+def test_gpu_quick_on_the_cpu():
+    text = quick("gpu.py", "--quick", "--device", "cpu")
+    assert "on cpu: UNet(width=4, depth=4), 32 x 32 pixels, batches of 2" in text
+    number = r" +(\d+\.\d+)"
+    roofs = re.findall(rf"^  (fp32|bf16)(?: \(ieee\))?{number * 7}$", text, re.MULTILINE)
+    assert [name for name, *_ in roofs] == ["fp32", "bf16"]
+    lowest = {}
+    for name, rate, work, compute, bandwidth, moved, memory, roof in roofs:
+        rate, work, compute, bandwidth, moved, memory, roof = map(
+            float, (rate, work, compute, bandwidth, moved, memory, roof))
+        assert rate / work == pytest.approx(compute, rel=0.05)
+        assert bandwidth / moved == pytest.approx(memory, rel=0.05)
+        lowest[name] = roof
+        assert roof == min(compute, memory)
+    rows = re.findall(rf"^  +(\S.*?){number} +[\d.]+-[\d.]+{number * 3}$", text, re.MULTILINE)
+    assert [name for name, *_ in rows] == GPU_ROWS
+    first = float(rows[0][1])
+    for name, rate, ratio, roof, share in rows:
+        half = name in ("+ bf16", "+ torch.compile")
+        assert float(roof) == lowest["bf16" if half else "fp32"]
+        assert float(rate) / first == pytest.approx(float(ratio), abs=0.02)
+        assert float(rate) / float(roof) == pytest.approx(float(share), abs=0.002)
+    alone = r"^  held, augmented on the device +\d+\.\d +\S+ +\d+\.\d\d$"
+    assert re.search(alone, text, re.MULTILINE)
+
+
+def test_bytes_and_operations_of_a_tiny_convolution(benchmark):
+    """3 to 4 channels on 8x8: 192 values in, 256 out, and 27 products for each that comes out."""
+    gpu = benchmark("gpu")
+    picture = torch.empty(1, 3, 8, 8, device="meta")
+
+    def conv(channels):
+        return torch.nn.Conv2d(channels, 4, 3, padding=1, device="meta")
+
+    alone = conv(3)
+    assert gpu.values_moved(alone, picture) == 2 * (192 + 256)      # no gradient of the picture
+    assert gpu.flops_of(alone, picture) == 2 * (2 * 27 * 256)
+    two = torch.nn.Sequential(conv(3), conv(4))                     # 36 products for each
+    assert gpu.values_moved(two, picture) == 2 * (192 + 256) + 3 * (256 + 256)
+    assert gpu.flops_of(two, picture) == 2 * (2 * 27 * 256) + 3 * (2 * 36 * 256)
+    more = torch.nn.Sequential(conv(3), torch.nn.BatchNorm2d(4, device="meta"), torch.nn.ReLU(),
+                               torch.nn.MaxPool2d(2), torch.nn.Identity())
+    assert gpu.values_moved(more, picture) == (
+        2 * (192 + 256) + 3 * (256 + 256) + 2 * (256 + 64))         # ReLU and Identity: nothing
+
+
+def test_work_of_the_unet_is_that_of_its_layers(benchmark):
+    """Of a picture, whatever the batch; from the shapes of UNet(width=2, depth=4) on 16x16."""
+    gpu = benchmark("gpu")
+    with torch.device("meta"):
+        model, picture = gpu.UNet(width=2, depth=4), torch.empty(2, 3, 32, 32)
+    flops, values = gpu.work_of_a_picture(2, 32)
+    assert 2 * flops == gpu.flops_of(model, picture)
+    products = moved = 0
+    double = lambda c_in, c, n: (9 * (c_in * c + c * c) * n,  # noqa: E731  two 3x3 convolutions
+                                 (c_in + c + 3 * 2 * c) * n)  # and what they and their norms move
+    shape = [(2 * 2**level, (32 // 2**level) ** 2) for level in range(5)]
+    for level, (c, n) in enumerate(shape):
+        p, m = double(shape[level - 1][0] if level else 3, c, n)
+        products, moved = products + 3 * p, moved + 3 * m
+        if level:                                    # pooled, and the way up from this level
+            above, large = shape[level - 1]
+            moved += 2 * (above * large + above * n)
+            products += 3 * c * above * large        # each new pixel: one product a channel
+            moved += 3 * (c * n + above * large)
+            p, m = double(2 * above, above, large)
+            products, moved = products + 3 * p, moved + 3 * m
+    products += 3 * 2 * 3 * 32**2                    # the head: 2 channels to 3 classes
+    moved += 3 * (2 + 3) * 32**2
+    products -= 9 * 3 * 2 * 32**2                    # the picture needs no gradient
+    moved -= (3 + 2) * 32**2
+    assert (flops, values) == (2 * products, moved)
+
+
+def test_the_roof_is_the_lower_of_two(benchmark):
+    gpu = benchmark("gpu")
+    roof = gpu.Roof(rate=1e12, bandwidth=1e9, flops=10**9, moved=10**7)
+    assert (roof.by_compute, roof.by_memory, roof.pictures) == (1000, 100, 100)
+    assert gpu.Roof(1e10, 1e9, 10**9, 10**7).pictures == 10
+
+
+def test_a_compiler_that_fails_costs_a_row_and_not_the_run(benchmark, capsys):
+    gpu = benchmark("gpu")
+
+    def broken():
+        raise RuntimeError("no C++ compiler\nlong story")
+
+    assert not gpu.works("  + torch.compile", gpu.Job(broken, torch.float32))
+    assert capsys.readouterr().out == (
+        "\ntorch.compile does not work here: RuntimeError: no C++ compiler\n")
+    assert gpu.works("  + torch.compile", gpu.Job(lambda: None, torch.float32))
+
+
+def test_a_step_trains(benchmark, monkeypatch):
+    """Either way of taking it lowers the loss on a batch, in its own precision and format."""
+    gpu = benchmark("gpu")
+    given = gpu.parse(["--quick"])
+    given.device = torch.device("cpu")
+    torch.manual_seed(1)
+    image, target = torch.randn(2, 3, 32, 32), torch.randint(3, (2, 32, 32))
+    loss, net, losses, seen = gpu.ce_dice, gpu.UNet, [], set()
+
+    def watched(logits, target):
+        losses.append(loss(logits, target))
+        return losses[-1]
+
+    class Watched(net):
+        def forward(self, x):
+            logits = super().forward(x)
+            seen.add((logits.dtype, x.is_contiguous(memory_format=torch.channels_last)))
+            return logits
+
+    monkeypatch.setattr(gpu, "ce_dice", watched)
+    monkeypatch.setattr(gpu, "UNet", Watched)
+    for how, expected in (({}, (torch.float32, False)),
+                          ({"channels_last": True, "amp": torch.bfloat16}, (torch.bfloat16, True))):
+        losses.clear(), seen.clear()
+        step = gpu.make_step(given, **how)
+        for _ in range(12):
+            step(image, target)
+        assert losses[-1] < losses[0] and seen == {expected}

@@ -57,6 +57,16 @@ def through_package(backend, **options):
     return transform
 
 
+def through_batch(**options):
+    """The same of the transform for batches, with another picture beside it in the batch."""
+    def transform(image, mask, seed, colour=0.2):
+        t = package.batch_transform(48, colour=colour, rotate=15, **options)
+        images, masks = (torch.from_numpy(np.stack([a, 255 - a])) for a in (image, mask))
+        images, masks = t(images, masks, [seed, (seed, 1)])
+        return package.denormalise(images[0]), masks[0].numpy()
+    return transform
+
+
 # The breaks as pipelines, each caught by the reader's test -----------------------------------
 
 
@@ -119,8 +129,11 @@ def test_colour_on_the_mask_is_found():
 @pytest.mark.parametrize("transform, fill", [
     (right, 0), (exact_nearest, 0), (through_package("albumentations"), package.FILL),
     (through_package("torchvision"), package.FILL),
-    (through_package("albumentations", vertical_flip=0.5, translate=0.3), package.FILL)],
-    ids=["lesson", "exact nearest", "albumentations", "torchvision", "all moves"])
+    (through_package("albumentations", vertical_flip=0.5, translate=0.3), package.FILL),
+    (through_batch(), package.FILL),
+    (through_batch(vertical_flip=0.5, translate=0.3), package.FILL)],
+    ids=["lesson", "exact nearest", "albumentations", "torchvision", "all moves", "batch",
+         "batch, all moves"])
 def test_what_keeps_pairs_passes_both_tests(transform, fill):
     assert lesson.stray_pixels(transform, fill=fill) == 0
     assert not lesson.colour_leaks(transform)
