@@ -1574,8 +1574,13 @@ const STYLE = `
 @container (max-width: 980px) {
   .sx-cards { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .sx-cards .sx-card-confidence { grid-column: 1 / -1; }
+  .sx-card-confidence:has(svg) { display: grid; grid-template-columns: 1fr 1fr; column-gap: 24px;
+    align-content: start; }
+  .sx-card-confidence > * { grid-column: 1; }
+  .sx-card-confidence .sx-curve { grid-area: 1 / 2 / span 6; }
 }
 @container (max-width: 560px) {
+  .sx-card-confidence:has(svg) { display: block; }
   .sx-cards { grid-template-columns: minmax(0, 1fr); }
   .sx-tools .sx-slider { flex-basis: 100%; max-width: none; }
   .sx-title { max-width: 24ch; }
