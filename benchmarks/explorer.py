@@ -148,6 +148,8 @@ def press(page, cell, way, up, alpha, sizes):
     """One step: milliseconds until the picture is right, and bytes."""
     _, place, more, less, picture = way
     root = cell.element_handle()
+    idle = f"() => {{ {browser.Notebook.WIDGET} return {browser.Notebook.IDLE} }}"
+    page.wait_for_function(idle)
     page.evaluate("([root, picture, red]) => arm(root, picture, red)",
                   [root, picture, RED * alpha])
     sizes.clear()

@@ -429,6 +429,7 @@ class View {
     this.store.visit(i, width * height);
     parts.levels = need("image");
     parts.truth = need("truth");
+    this.store.get(`${i}/tally`); // the scores may follow
     for (const name of names) {
       const model = this.models.get(name);
       if (!model) continue;

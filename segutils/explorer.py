@@ -604,9 +604,12 @@ class Explorer(anywidget.AnyWidget):
 
         Done by itself where predictions were given; a button of the widget does it too.
         """
+        self._score_all()
+        self._parcel = self._pack(self._known())
+
+    def _score_all(self) -> None:
         for i in range(len(self.images)):
             self._tally(i)
-        self._parcel = self._pack(self._known())
 
     def iou(self, i: int | None = None) -> dict[str, np.ndarray]:
         """IoU by class, (C,) with NaN where absent, of picture `i` or (None) of the whole set, for
@@ -699,10 +702,11 @@ class Explorer(anywidget.AnyWidget):
     def _answer(self, change: dict) -> None:
         """Send what the browser asks for; an error of a model is shown to the reader there."""
         try:
-            keys = change["new"]["keys"]
-            if "scores" in keys:
-                self.score_all()
-            self._parcel = self._pack([key for key in keys if key != "scores"])
+            keys = [key for key in change["new"]["keys"] if key != "scores"]
+            if keys != change["new"]["keys"]:
+                self._score_all()
+                keys += self._known()
+            self._parcel = self._pack(keys)     # once: ipywidgets sends the last value alone
         except Exception as error:
             self._parcel = {"error": f"{type(error).__name__}: {error}"}
             raise

@@ -3,6 +3,7 @@
 `source()` is this file's text for a notebook's first cell; `explorer()` builds the widget.
 """
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -28,18 +29,30 @@ def objects(instances, rng):
     return rng.uniform(0.2, 1, len(ids)), np.array([i // 1000 for i in ids]), masks
 
 
+@cache
+def scene(seed, size):
+    return street.draw(seed, size)
+
+
 def explorer(count=4, size=128, **state):
     rng = np.random.default_rng(0)
-    scenes = [street.draw(seed, size) for seed in range(count)]
-    truth = [scene.mask for scene in scenes]
+    scenes = [scene(seed, size) for seed in range(count)]
+    truth = [s.mask for s in scenes]
     models = {
         "U-Net": [{"probabilities": blurred(t, 1.2, 2, rng)} for t in truth],
         "DeepLab": [{"probabilities": blurred(t, 4, -3, rng)} for t in truth],
         "FCN": [np.roll(np.where(t == 255, 0, t), 5, axis=0) for t in truth],
-        "Mask R-CNN": [{"instances": objects(scene.instances, rng)} for scene in scenes],
+        "Mask R-CNN": [{"instances": objects(s.instances, rng)} for s in scenes],
     }
     names = [f"street_{i:03}.jpg" for i in range(count)]
-    return Explorer([scene.image for scene in scenes], truth, models, names=names, **state)
+    return Explorer([s.image for s in scenes], truth, models, names=names, **state)
+
+
+def lazy_explorer():
+    """A model that runs when a picture is looked at: it sees a person wherever it is bright."""
+    scenes = [scene(seed, 64) for seed in range(3)]
+    model = {"bright": lambda image: {"ids": (image.mean(2) > 128).astype(int)}}
+    return Explorer([s.image for s in scenes], [s.mask for s in scenes], model)
 
 
 TAGS = ["<script>{}</script>", "<img src=x onerror={}>", "</script><script>{}</script>",

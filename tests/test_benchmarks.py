@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import browser
 import pytest
 import torch
 
@@ -156,6 +157,20 @@ def test_a_bare_loop_ends_with_the_weights_of_fit(benchmark):
               progress=False)
     for bare, fitted in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.equal(bare, fitted)
+
+
+@pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
+def test_explorer_quick():
+    text = quick("explorer.py", "--quick")
+    steps = re.findall(r"^  (ours|JPEG|matplotlib) +(\d+\.\d) +(\d+\.\d) +(\d+\.\d) +(\d+)$", text,
+                       re.MULTILINE)
+    assert [name for name, *_ in steps] == ["ours", "JPEG", "matplotlib"]
+    assert all(float(median) <= float(worst) for _, median, worst, *_ in steps)
+    assert all(int(sent) > 0 for *_, sent in steps)
+    assert float(steps[0][3]) == 1.0
+    frames = re.findall(r"^  (opacity|wipe|pan) +\d+\.\d +\d+\.\d +\d+\.\d$", text, re.MULTILINE)
+    assert frames == ["opacity", "wipe", "pan"]
+    assert "2 steps each" in text and "load at the end" in text
 
 
 LOSSES = ["cross_entropy", "dice_loss", "ce_dice", "jaccard_loss", "lovasz_softmax"]

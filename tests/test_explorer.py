@@ -166,8 +166,8 @@ def test_without_a_size_a_panel_has_the_pictures_own_pixels():
 
 
 def test_a_shrunk_picture_is_averaged_and_ids_are_not():
-    image = np.array([[0, 10, 7], [20, 30, 9], [4, 6, 255]], np.uint8).repeat(3).reshape(3, 3, 3)
-    assert ex.halve(image)[..., 0].tolist() == [[15, 8], [5, 255]]   # edges count twice
+    image = np.array([[0, 10, 7], [20, 32, 9], [4, 7, 255]], np.uint8).repeat(3).reshape(3, 3, 3)
+    assert ex.halve(image)[..., 0].tolist() == [[16, 8], [6, 255]]   # edges count twice
     rng = np.random.default_rng(0)
     picture = ex.Picture(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8),
                          rng.integers(0, 3, (16, 16), dtype=np.uint8), {})
@@ -398,6 +398,13 @@ def test_a_model_runs_when_a_picture_is_first_looked_at_and_only_then():
     explorer.draw(2)
     assert runs == [0, 2]
     assert explorer.iou()["net"][1] == 1 and sorted(runs) == [0, 1, 2]
+
+
+def test_a_button_scores_every_picture():
+    explorer = explored.lazy_explorer()
+    assert {k for k in explorer._parcel if k.endswith("tally")} == {"0/tally"}
+    parcel = want(explorer, "scores")
+    assert {k for k in parcel if k.endswith("tally")} == {"0/tally", "1/tally", "2/tally"}
 
 
 def want(explorer, *keys):

@@ -25,6 +25,7 @@ CELLS = [
     "linked.add_class('linked')\n"
     "ipywidgets.jslink((linked, 'value'), (explorer, 'alpha'))\nlinked",
     "bad = hostile_explorer()\nbad",
+    "lazy_explorer()",
     "from dataclasses import asdict\nimport json\n"
     "state = asdict(explorer.state)\n"
     "print(json.dumps([state, explorer.picture, explorer.panels, explorer.picked]))",
@@ -68,6 +69,13 @@ class Seen:
             assert (pixels[..., 3] == 255).all()
             out[name] = pixels[..., :3]
         return out
+
+    def begin(self, **changes):
+        """The first picture in the first state, but for some changes, whatever came before."""
+        first = {n: getattr(ex.State, n) for n in ex.State.__dataclass_fields__}
+        changes = {"picture": 0, "worst": -1, "picked_at": []} | first | changes
+        self.root.evaluate("(e, changes) => e.view.put(changes)", changes)
+        self.settle()
 
     def check(self):
         """Compare every canvas with NumPy's picture of the same state, within one level."""
@@ -125,6 +133,7 @@ class Seen:
 
 def by_keyboard(seen):
     """Every control, reached and moved by keys alone."""
+    seen.begin()
     unet = seen.canvas("U-Net")
     after, press = seen.after, seen.press
     after(lambda: press(seen.range("alpha"), *["ArrowRight"] * 5), {"alpha": 0.6})
@@ -164,6 +173,7 @@ def by_keyboard(seen):
 
 def by_mouse(seen):
     """The same by mouse."""
+    seen.begin(alpha=1, confidence=True, wipe=0.52)
     root, after = seen.root, seen.after
     unet = seen.canvas("U-Net")
     after(lambda: seen.click_at(seen.range("alpha"), 0.5, 0.5), {"alpha": 0.5})
@@ -188,11 +198,11 @@ def by_mouse(seen):
     after(lambda: root.locator(".sx-palette select").select_option("voc"), {"palette": "voc"})
     after(lambda: root.locator(".sx-strip button").nth(3).click(), {"picture": 3})
     after(lambda: root.get_by_label("Next picture (n)").click(), {"picture": 0})
-    reads_and_picks(seen)
 
 
 def wheel(seen):
     """Ctrl and wheel zoom at the pointer; the wheel alone leaves the picture to the page."""
+    seen.begin()
     unet = seen.canvas("U-Net")
     unet.scroll_into_view_if_needed()
     unet.hover(position={"x": 20, "y": 20})
@@ -212,7 +222,7 @@ def wheel(seen):
 def reads_and_picks(seen):
     """Pointing reads a pixel, a click keeps it, keys go on from there."""
     unet, root = seen.canvas("U-Net"), seen.root
-    seen.press(seen.range("wipe"), "Home")      # the divider takes clicks where it stands
+    seen.begin()
     state = seen.state()
     picture = seen.twin.look(state["picture"])
     y, x = np.argwhere(picture.models["Mask R-CNN"].owners > 0)[7].tolist()
@@ -247,7 +257,7 @@ def reads_and_picks(seen):
 
 def scores_follow(seen):
     """The tables and captions are the metrics of what is shown; the threshold moves them."""
-    seen.press(seen.range("threshold"), "Home")
+    seen.begin(shown=[0, 1, 2, 255])
     tables = []
     for keys in ([], ["PageUp"] * 9):
         seen.press(seen.range("threshold"), *keys)
@@ -258,14 +268,14 @@ def scores_follow(seen):
         rows = seen.root.locator(".sx-card-iou tbody tr").evaluate_all(
             "rows => rows.map(r => [...r.children].map(c => c.textContent))")
         models = [m for m in state["panels"] if m in seen.twin.predictions]
-        for first, scores in ((1, seen.twin.iou(state["picture"])), (5, seen.twin.iou())):
-            for row, c in enumerate((1, 2), first):
+        for first, scores in ((1, seen.twin.iou(state["picture"])), (6, seen.twin.iou())):
+            for row, c in enumerate((0, 1, 2), first):
                 expected = ["–" if np.isnan(v := scores[m][c]) else f"{v:.2f}" for m in models]
                 assert rows[row][1:] == expected
-            means = [np.nanmean(scores[m][1:]) for m in models]
-            assert np.allclose([float(v) for v in rows[first + 2][1:]], means, atol=0.006)
+            means = [np.nanmean(scores[m]) for m in models]
+            assert np.allclose([float(v) for v in rows[first + 3][1:]], means, atol=0.006)
         tables.append(rows)
-    assert tables[0] != tables[1]
+    assert tables[0] != tables[1], "the threshold moves the scores"
     dots = seen.root.locator(".sx-dot").evaluate_all("all => all.map(d => +d.getAttribute('cx'))")
     assert np.allclose((np.array(dots) - 28) / 270, [0.9, 0.9, state["score"]], atol=0.01)
     seen.press(seen.range("threshold"), "Home")
@@ -292,7 +302,7 @@ def worst_first(seen):
 
 def saved(seen, tmp_path):
     """The PNG holds each panel at the picture's own resolution, under its name."""
-    seen.press(seen.canvas("U-Net"), "f")
+    seen.begin(alpha=0.7)
     with seen.page.expect_download() as download:
         seen.root.get_by_label("Save the view as PNG").click()
     assert download.value.suggested_filename.endswith(".jpg_overlay.png")
@@ -381,7 +391,7 @@ def lab(window, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     course = browser.clone(folder)
     cells = [{"cell_type": "code", "id": f"cell{k}", "metadata": {}, "source": source,
-              "execution_count": None, "outputs": []} for k, source in enumerate(CELLS[:5])]
+              "execution_count": None, "outputs": []} for k, source in enumerate(CELLS[:6])]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     (course / "explored.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
@@ -419,7 +429,7 @@ def run_cell(page, notebook, number, source=None):
 def in_python(page, notebook):
     """State, picture, panels and picked pixel as the kernel has them."""
     page.wait_for_timeout(300)
-    return json.loads(run_cell(page, notebook, 4, CELLS[4]))
+    return json.loads(run_cell(page, notebook, 5, CELLS[5]))
 
 
 def test_every_key_in_jupyterlab(seen, lab):
@@ -428,13 +438,14 @@ def test_every_key_in_jupyterlab(seen, lab):
     state, picture, panels, _ = in_python(page, notebook)
     shown = seen.state()
     assert {**state, "picture": picture, "panels": panels}.items() <= shown.items()
-    assert [c["cell_type"] for c in notebook.cells()] == ["code"] * 5, "keys acted on a cell"
+    assert [c["cell_type"] for c in notebook.cells()] == ["code"] * 6, "keys acted on a cell"
     assert no_errors(page) == [] and page.outside == []
 
 
 def test_every_mouse_act_in_jupyterlab(seen, lab):
     by_mouse(seen)
     wheel(seen)
+    reads_and_picks(seen)
     page, notebook = lab
     *_, picked = in_python(page, notebook)
     picture, x, y = seen.state()["picked_at"]
@@ -464,11 +475,11 @@ def test_a_readers_own_slider_and_python_move_it(seen, lab):
     handle.press("ArrowRight")
     state, _ = seen.check()
     assert state["alpha"] == pytest.approx(min(1, now + 0.04))
-    run_cell(page, notebook, 4, CELLS[5])
+    run_cell(page, notebook, 5, CELLS[6])
     page.wait_for_timeout(300)
     assert seen.check()[0]["threshold"] == 0.75
     assert seen.range("threshold").input_value() == "0.75"
-    run_cell(page, notebook, 4, "explorer.set_trait('threshold', 0.0)")
+    run_cell(page, notebook, 5, "explorer.set_trait('threshold', 0.0)")
 
 
 def test_hostile_names_stay_text_in_jupyterlab(lab):
@@ -478,6 +489,33 @@ def test_hostile_names_stay_text_in_jupyterlab(lab):
     Seen(page, root, explored.hostile_explorer()).check()
     unhacked(page, root)
     assert no_errors(page) == [] and page.outside == []
+
+
+def test_a_model_runs_when_it_is_needed(lab):
+    """Another picture, then all of them: scores come with them."""
+    page, notebook = lab
+    notebook.cell(4)
+    root, twin = page.locator(".sx").nth(2), explored.lazy_explorer()
+    seen = Seen(page, root, twin)
+    rows = root.locator(".sx-card-iou tbody tr")
+    means = (3, 7)                              # of the picture, of all pictures
+
+    def shown():
+        texts = rows.evaluate_all("rows => rows.map(r => r.lastChild.textContent)")
+        return [texts[k] for k in means]
+
+    def expected(scores):
+        return f"{np.nanmean(scores['bright'][1:]):.2f}"
+
+    assert shown() == [expected(twin.iou(0)), "–"]
+    seen.after(lambda: root.get_by_label("Next picture (n)").click(), {"picture": 1})
+    assert shown() == [expected(twin.iou(1)), "–"]
+    button = root.get_by_text("Score all pictures")
+    button.click()
+    button.wait_for(state="hidden")
+    seen.settle()
+    assert shown() == [expected(twin.iou(1)), expected(twin.iou())]
+    assert no_errors(page) == []
 
 
 def test_it_looks_good_wide_and_narrow_light_and_dark(seen, lab, tmp_path):
@@ -535,6 +573,7 @@ def test_the_page_from_disk_by_key_and_mouse(opened, tmp_path):
     by_keyboard(seen)
     by_mouse(seen)
     wheel(seen)
+    reads_and_picks(seen)
     scores_follow(seen)
     worst_first(seen)
     saved(seen, tmp_path)
@@ -559,6 +598,12 @@ def test_the_page_lets_no_other_script_run(window, tmp_path):
     assert page.evaluate("() => window.hacked") is None
     assert any("Content Security Policy" in error for error in page.errors)
     page.close()
+
+
+def test_an_error_of_a_model_is_shown_as_text(opened):
+    seen = opened(explored.explorer(count=1))
+    seen.root.evaluate("e => e.view.model.set('_parcel', {error: 'RuntimeError: <b>no</b>'})")
+    assert seen.root.locator(".sx-status").inner_text() == "RuntimeError: <b>no</b>"
 
 
 def test_probabilities_of_large_pictures_come_when_asked_for(opened, monkeypatch):
