@@ -334,3 +334,17 @@ def test_a_step_trains(benchmark, monkeypatch):
         for _ in range(12):
             step(image, target)
         assert losses[-1] < losses[0] and seen == {expected}
+
+
+def test_compare_quick(tmp_path):
+    """Each network that ships has its two lines, the first the ratio 1; nothing is written."""
+    before = sorted(path.name for path in (ROOT / "data" / "weights").iterdir())
+    text = quick("compare.py", "--quick")
+    names = [path.stem.removesuffix("_street")
+             for path in (ROOT / "data" / "weights").glob("*_street.safetensors")]
+    for name in names:
+        scores, cost = re.findall(rf"^{name} +(.*)$", text, re.MULTILINE)
+        assert all(0 <= float(score) <= 1 for score in scores.split())
+        assert float(cost.split()[-4]) > 0 and int(cost.split()[-2]) > 0
+    assert re.search(r"^unet .*\s1\.00\s", text, re.MULTILINE)
+    assert sorted(path.name for path in (ROOT / "data" / "weights").iterdir()) == before
