@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -584,3 +585,34 @@ def test_root_and_other_systems_are_told_what_is_missing(monkeypatch):
     assert "root" in keeper.missing()
     monkeypatch.setattr(keeper.os, "getuid", lambda: 1000, raising=False)
     assert keeper.missing() == ""
+
+
+# ---- a whole class -------------------------------------------------------------------------------
+
+
+def whole_class(*arguments):
+    """What benchmarks/grading.py prints; it ends with 1 if a mark is not the one that is due."""
+    script = ROOT / "benchmarks" / "grading.py"
+    done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True,
+                          timeout=3600)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_two_students_of_the_benchmark():
+    assert "12 of 12 marks are the ones due" in whole_class("--quick")
+
+
+@pytest.mark.slow
+def test_thirty_submissions_of_every_lesson():
+    text = whole_class()
+    assert "30 students, 0 of them hostile; 150 notebooks, 900 marks" in text
+    assert "900 of 900 marks are the ones due" in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not LINUX, reason="the limits of Linux")
+def test_thirty_submissions_ten_of_them_hostile():
+    text = whole_class("--hostile", "10", "--lessons", "ex03", "ex04", "--seconds", "30")
+    assert "30 students, 10 of them hostile; 60 notebooks, 360 marks" in text

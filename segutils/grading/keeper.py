@@ -167,6 +167,8 @@ class Cold:
         """End what still runs; the next job starts afresh."""
         if self.process and self.process.poll() is None:
             self.process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE)
 
     def stop(self) -> None:
         """End what still runs, and start nothing more."""
@@ -241,7 +243,6 @@ class Warm(Cold):
                 with contextlib.suppress(psutil.Error):
                     one.kill()
             self.close()
-            self.process.wait()
             return None
 
     def close(self) -> None:
@@ -271,8 +272,10 @@ def descendants(process: psutil.Process) -> list[psutil.Process]:
 class Watch:
     """One run of one job: what it says, and whether it keeps within its limits."""
 
-    def __init__(self, place: Cold, job: Job, limits: Limits, heard: Callable[[dict], None]):
+    def __init__(self, place: Cold, job: Job, limits: Limits, heard: Callable[[dict], None],
+                 left: float):
         self.place, self.job, self.limits, self.heard = place, job, limits, heard
+        self.left = left  # seconds that the notebook's runs may still take
         self.messages: queue.Queue = queue.Queue(100)
         self.seen: set[psutil.Process] = set()
         self.at: tuple = ()
@@ -293,6 +296,7 @@ class Watch:
                 why = self._next()
         finally:
             status = self._end()
+        self.left -= time.monotonic() - self.began
         until = time.monotonic() + PATIENCE
         while self.reader.is_alive() and time.monotonic() < until:
             with contextlib.suppress(queue.Empty):
@@ -357,7 +361,7 @@ class Watch:
         step = limits.seconds if self.at[:1] != ("exercise",) else 2 * limits.seconds + 5
         if now - self.since > step:
             return "seconds"
-        if now - self.began > limits.whole:
+        if now - self.began > self.left:
             return "whole"
         running = self.place.running()
         self.seen.update(running)

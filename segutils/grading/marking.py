@@ -33,7 +33,7 @@ from segutils.grading.submissions import (
 SEED = 1  # of the cases that are marked; students see those of 0
 RUNS = 4  # of one notebook: each leaves out the cell that ended the one before
 UNMARKED = "not marked"
-LEFT = ("This code ends the process that it runs in: exit(), os._exit(), or a crash in a library.")
+LEFT = "This code ends the process that it runs in, as os._exit() does. Return the result instead."
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ class Marker:
 
     def _ended(self, submission: Submission, name: str, end: End) -> Mark:
         """The mark of an exercise at which its process was ended."""
-        if end.why == "left" and end.status not in (None, -9):
+        if end.why == "left" and end.status is not None and end.status >= 0:
             return self._mark(submission, name, 0, "not yet", "ends_process", LEFT)
         return self._mark(submission, name, None, UNMARKED, *self._unheard(end))
 
@@ -302,8 +302,8 @@ class Marker:
                                        "marked: look at the notebook."),
             "sent": ("sent", "Stopped because it sent too much or nothing readable to the grader, "
                              "not marked: look at the notebook."),
-            "left": ("killed", "Its process was killed from outside, or by itself; not marked: "
-                               "run again, and look at the notebook."),
+            "left": ("killed", "Its process was killed: from outside, by itself, or by a crash in "
+                               "a library; not marked: look at the notebook."),
         }.get(end.why, ("stopped", "Stopped several times, not marked: look at the notebook."))
 
     def _stopped(self, seconds: float | None = None) -> str:
@@ -334,6 +334,7 @@ class Runs:
         self.errors: dict[int, str] = {}  # by cell: what it stopped with
         self.ended: dict[int, End] = {}  # by cell: how it ended its process
         self.trouble = ""
+        self.left = marker.limits.whole  # seconds, all runs together
         self.end = End("stopped")
 
     def all(self) -> None:
@@ -360,9 +361,12 @@ class Runs:
                 self.folder = self.folder.with_name(self.folder.name + "x")
 
     def _watched(self, job: Job) -> End:
+        watch = Watch(self.place, job, self.marker.limits, self._hear, self.left)
         for last in (False, True):  # a job before may have hurt the warm process: once more
             try:
-                return Watch(self.place, job, self.marker.limits, self._hear).run()
+                end = watch.run()
+                self.left = watch.left
+                return end
             except OSError as error:
                 self.place.close()
                 if last:
