@@ -282,7 +282,7 @@ if os.fork() == 0:
     "lies_array": ([LIAR, "def flops(*args):\n    return np.zeros(1).view(Array)", FIELD], (0, 3)),
     "lies_number": ([LIAR, "def flops(i, o, h, w):\n    return Whole(3)", FIELD], (0, 3)),
     "prints": ([FLOPS, "for _ in range(2000): print('x' * 10**5)\nos.write(1, b'y' * 10**7)",
-                FIELD.replace("return", "print('<b>' * 10**6)\n    return")], (2, 3)),
+                FIELD.replace("return", "print('<b>bold</b>' + 'y' * 500)\n    return")], (2, 3)),
     "huge_answer": ([FLOPS.replace("return", "return np.zeros(4_000_000) +"), FIELD], (0, 3)),
     "deletes": ([FLOPS, "import shutil\nshutil.rmtree(os.getcwd())", FIELD], (2, 3)),
     "digs": ([FLOPS, "for _ in range(3000):\n    os.mkdir('d')\n    os.chdir('d')", FIELD], (2, 3)),
@@ -382,7 +382,7 @@ def test_the_page_is_escaped_and_loads_nothing(hostile):
     seen.feed(page)
     assert not seen.tags & {"script", "img", "b", "link", "iframe"}
     assert not seen.attributes & {"onerror", "src", "href"}
-    assert "<img src=x onerror=alert(1)>" in seen.text and "<b><b>" in seen.text
+    assert "<img src=x onerror=alert(1)>" in seen.text and "<b>bold</b>" in seen.text
     assert "no boundary against a determined attacker" in seen.text
     assert not re.search(r"https?://", page)
 

@@ -255,21 +255,20 @@ class Marker:
         with self.judging:
             if name not in self.cases:
                 self.cases[name] = task.cases(np.random.default_rng(self.seed))
-            result = None
-            for cases, did in ((self.cases[name], answer.did),
-                               (self.hidden.get(name), answer.hidden)):
-                if did is None or not cases:
-                    continue
+            parts = [(self.cases[name], answer.did)]
+            if self.hidden.get(name):
+                parts.append((self.hidden[name], answer.hidden))
+            results = []
+            for cases, did in parts:
                 report = wire.unpack_report(did, len(cases))
                 unmarked = self._held_up(report)
                 if unmarked:
                     return self._mark(submission, name, None, UNMARKED, *unmarked)
-                result = judge(task, cases, report)
-                if not result.solved:
+                results.append(judge(task, cases, report))
+                if not results[-1].solved:
                     break
-        if result.solved and self.hidden.get(name) and answer.hidden is None:
-            raise wire.Refused("hidden cases were not answered")
-        return self._from(submission, result)
+        solved = all(result.solved for result in results)
+        return self._from(submission, results[0 if solved else -1])
 
     def _held_up(self, report: Report) -> tuple[str, str] | None:
         """Key and hint, if a limit and not the answer decided."""

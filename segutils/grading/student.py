@@ -42,8 +42,8 @@ class Job:
 
     cells    (number in the notebook, source) of the code cells that are to run, in order
     asks     what to look at after which cell; `GONE` stands for the end
+    done     (place, exercise) that an earlier run has answered
     hidden   more cases of some exercises, pickled
-    files    what lies beside the notebook: copied into the folder before
     """
 
     folder: str

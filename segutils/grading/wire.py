@@ -87,7 +87,9 @@ def unpack(packed) -> object:
 def _unpack_array(content) -> np.ndarray:
     name, shape, data = content
     dtype = np.dtype(str(name))
-    if dtype.kind not in KINDS or not dtype.itemsize or not all(type(n) is int for n in shape):
+    if dtype.kind not in KINDS or not dtype.itemsize or not all(
+        type(n) is int and n >= 0 for n in shape
+    ):
         raise Refused("an array that cannot be")
     data = base64.b64decode(data, validate=True)
     if not data:
