@@ -389,11 +389,20 @@ def test_the_page_is_escaped_and_loads_nothing(hostile):
 
 def test_the_page_names_the_most_common_mistakes(good):
     marks = good.on("ex03.receptive_field")
-    (first, *_) = report.common(marks)
-    assert first == (2, exercise("ex03.receptive_field").mistakes[0].hint)
+    assert report.common(marks) == [(2, exercise("ex03.receptive_field").mistakes[0].hint)]
     seen = Reader()
     seen.feed(report.html(good))
     assert f"2 of {len(good.students)}: Strides are left out" in seen.text
+
+
+def test_mistakes_are_counted_by_their_keys():
+    """Five of one kind, with hints of their own; two of another; and none that is no mistake."""
+    told = [("raises", f"line {k}\nYour code printed:\n{k}") for k in range(5)]
+    told += [("nan", "a NaN\nYour code printed:\na"), ("nan", "a NaN")]
+    marks = [marking.Mark("a", "ex03.up", 0, 3, "not yet", key, hint) for key, hint in told]
+    marks += [marking.Mark("a", "ex03.up", None, 3, "not marked", "late", "x")] * 9
+    assert report.common(marks) == [(5, "such as: line 0"), (2, "a NaN")]
+    assert report.common(marks, most=1) == [(5, "such as: line 0")]
 
 
 def test_the_table_has_a_row_for_each_and_a_total(good, tmp_path):

@@ -24,7 +24,8 @@ STYLE = """
 body { max-width: 75em; margin: 2em auto; padding: 0 1em; }
 table { border-collapse: collapse; margin: 1em 0; }
 th, td { border: 1px solid #8888; padding: .2em .6em; text-align: left; vertical-align: top; }
-td.n { text-align: right; white-space: nowrap; }
+.n { text-align: right; white-space: nowrap; }
+.high { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap; }
 .wide { overflow-x: auto; }
 .hint { white-space: pre-wrap; overflow-wrap: anywhere; }
 .bar { display: inline-block; height: .7em; background: #009e73; }
@@ -103,13 +104,14 @@ def legend() -> str:
 
 def overview(grades: Grades) -> str:
     """Points of everyone in everything."""
-    heads = "".join(f"<th>{escape(name)}</th>" for name in grades.exercises)
+    heads = "".join(f'<th class="high">{escape(name)}</th>' for name in grades.exercises)
     rows = []
     for student in grades.students:
         marks = grades.of(student)
         cells = "".join(f'<td class="n">{SIGN[m.status]} {points(m)}</td>' for m in marks)
-        rows.append(f"<tr><th>{escape(student)}</th>{cells}<td>{summary(marks)}</td></tr>")
-    return (f'<div class="wide"><table><tr><th>student</th>{heads}<th>all</th></tr>'
+        total = f'<td class="n">{summary(marks)}</td>'
+        rows.append(f"<tr><th>{escape(student)}</th>{total}{cells}</tr>")
+    return (f'<div class="wide"><table><tr><th>student</th><th>all</th>{heads}</tr>'
             f"{''.join(rows)}</table></div>")
 
 
@@ -137,11 +139,14 @@ def one_exercise(grades: Grades, name: str) -> str:
 def common(marks: list[Mark], most: int = COMMON) -> list[tuple[int, str]]:
     """[(how many made it, its hint), …] of an exercise's mistakes, the most common first.
 
-    A mistake is told by its key; where hints of one key differ, the first student's is shown.
+    A mistake is told by its key; where hints of one key differ, the first student's is an example.
     """
-    wrong = [mark for mark in marks if mark.status == "not yet"]
-    hints = {mark.key: mark.hint.split("\nYour code printed:")[0] for mark in reversed(wrong)}
-    return [(n, hints[key]) for key, n in Counter(m.key for m in wrong).most_common(most)]
+    hints: dict[str, list[str]] = {}
+    for mark in marks:
+        if mark.status == "not yet":
+            hints.setdefault(mark.key, []).append(mark.hint.split("\nYour code printed:")[0])
+    found = sorted(hints.values(), key=len, reverse=True)[:most]
+    return [(len(h), h[0] if len({*h}) == 1 else f"such as: {h[0]}") for h in found]
 
 
 def one_student(grades: Grades, student: str) -> str:
