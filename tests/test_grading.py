@@ -252,12 +252,18 @@ HOSTILE = {  # student: cells, and the points for flops and receptive_field that
                     (2, 3)),
     "eats_memory_in_answer": ([FLOPS.replace("return", "return 0 * np.ones(10**10) or"), FIELD],
                               (None, 3)),
-    "fills_the_disk": ([FLOPS, "n = 0\nwhile True:\n    n += 1\n"
-                        "    open(f'{n}.bin', 'wb').write(bytes(10**6))", FIELD], (2, 3)),
+    "shares_memory": ([FLOPS.replace("return", "for _ in range(3):\n        if os.fork() == 0:\n"
+                                     "            full = b'x' * 200_000_000\n"
+                                     "            time.sleep(600)\n"
+                                     "    time.sleep(600)\n    return"), FIELD], (None, 3)),
+    "fills_the_disk": ([FLOPS.replace("return", "while True:\n"
+                                      "        name = f'{time.perf_counter_ns()}'\n"
+                                      "        open(name, 'wb').write(bytes(10**6))\n"
+                                      "    return"), FIELD], (None, 3)),
     "one_large_file": ([FLOPS, "with open('large', 'wb') as f:\n"
                         "    while True: f.write(bytes(10**6))", FIELD], (2, 3)),
-    "forks": ([FLOPS, "for k in range(40):\n    if os.fork() == 0:\n        time.sleep(600)\n"
-               "        os._exit(0)\ntime.sleep(600)", FIELD], (2, 3)),
+    "forks": ([FLOPS.replace("return", "for _ in range(40):\n        os.fork() or time.sleep(600)\n"
+                             "    time.sleep(600)\n    return"), FIELD], (None, 3)),
     "leaves_children": ([FLOPS, f"""
 subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)", "{LEFT_BEHIND}"],
                  start_new_session=True)
@@ -341,12 +347,14 @@ def test_a_timeout_is_no_zero_in_silence(hostile):
     assert total["points"] == "3" and total["status"] == "1 not marked"
 
 
+def test_the_limit_that_was_passed_is_named(hostile):
+    due = {"shares_memory": "memory", "eats_memory_in_answer": "memory", "fills_the_disk": "disk",
+           "forks": "processes", "loops_in_answer": "late", "leaves_in_answer": "ends_process"}
+    assert {student: mark(hostile, student, "flops").key for student in due} == due
+
+
 def test_a_forged_report_is_seen(hostile):
     assert "is not what the course's code sends" in mark(hostile, "forges", "flops").hint
-
-
-def test_leaving_the_process_is_named(hostile):
-    assert mark(hostile, "leaves_in_answer", "flops").key == "ends_process"
 
 
 def test_nothing_is_left_behind(hostile):

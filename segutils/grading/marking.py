@@ -311,7 +311,7 @@ class Marker:
 
     def _too_large(self) -> str:
         size = self.limits.memory / 2**30
-        return f"Stopped at {size:g} GB, not marked: run again with --memory {2 * size:g}."
+        return f"Stopped at {size:.2g} GB, not marked: run again with --memory {2 * size:.2g}."
 
     def _from(self, submission: Submission, result: Result) -> Mark:
         return self._mark(submission, result.name, result.points, result.status, result.key,

@@ -67,7 +67,8 @@ class Run:
     def __init__(self, job: Job, channel: BinaryIO):
         self.job, self.channel, self.pid = job, channel, os.getpid()
         self.answered: set[str] = set()
-        self.tasks = {ask.name: self._task(ask.name) for asks in job.asks.values() for ask in asks}
+        names = {ask.name for asks in job.asks.values() for ask in asks}
+        self.tasks = {name: self._task(name) for name in sorted(names)}
         self.handed: dict[str, object] = {}  # what the student's own check was given last
         self.shell = shell()
         self._put_check_aside()
