@@ -239,7 +239,7 @@ for e in package.exercises("ex03"):
     object.__setattr__(e, "points", 1000)
 """
 HOSTILE = {  # student: cells, and the points for flops and receptive_field that are due
-    "loops": ([FLOPS, "while True: pass", FIELD], (2, 3)),
+    "loops": (["while True: pass\nfactor = 18", FLOPS.replace("18", "factor"), FIELD], (None, 3)),
     "loops_in_answer": ([FLOPS.replace("return", "while True: pass\n    return"), FIELD],
                         (None, 3)),
     "cannot_be_stopped": ([FLOPS.replace(
@@ -298,7 +298,7 @@ if os.fork() == 0:
     "=1+1": ([FLOPS, FIELD_WRONG], (2, 0)),
     "[bold]a\nb\x1b[2J": ([FLOPS, FIELD], (2, 3)),
 }
-SMALL = Limits(seconds=10, memory=300 * keeper.MB, disk=10 * keeper.MB, processes=12)
+SMALL = Limits(seconds=8, memory=300 * keeper.MB, disk=10 * keeper.MB, processes=12)
 
 
 @pytest.fixture(scope="module")
@@ -338,13 +338,19 @@ def test_a_timeout_is_no_zero_in_silence(hostile):
     for student in ("loops_in_answer", "cannot_be_stopped"):
         one = mark(hostile, student, "flops")
         assert (one.points, one.status, one.key) == (None, "not marked", "late")
-        assert one.hint.startswith("Stopped after 10 s, not marked: run again with --seconds 50.")
+        assert one.hint.startswith("Stopped after 8 s, not marked: run again with --seconds 40.")
     assert "--memory" in mark(hostile, "eats_memory_in_answer", "flops").hint
     rows = list(csv.DictReader(io.StringIO(report.table(hostile))))
     rows = {r["exercise"]: r for r in rows if r["student"] == "loops_in_answer"}
     row, total = rows["ex03.flops"], rows["total"]
     assert row["points"] == "" and row["of"] == "2" and row["status"] == "not marked"
     assert total["points"] == "3" and total["status"] == "1 not marked"
+
+
+def test_what_failed_for_want_of_a_stopped_cell_is_no_zero_either(hostile):
+    one = mark(hostile, "loops", "flops")
+    assert one.status == "not marked" and "name 'factor' is not defined" in one.hint
+    assert "Cell 2 before it was stopped, and is left out. Stopped after 8 s" in one.hint
 
 
 def test_the_limit_that_was_passed_is_named(hostile):
