@@ -27,7 +27,8 @@ from segutils.exercises.judging import judge
 from segutils.grading import command, keeper, marking, report, wire
 from segutils.grading.keeper import Limits
 from segutils.grading.marking import grade
-from segutils.grading.submissions import GradingError, courses
+from segutils.grading.student import GONE
+from segutils.grading.submissions import Cell, Course, GradingError, Submission, courses, read
 
 ROOT = Path(__file__).resolve().parents[1]
 LINUX = sys.platform == "linux"
@@ -511,6 +512,42 @@ def test_the_courses_own_answers_are_found():
         assert set(course.answers) == {e.name for e in exercises(lesson)}
     assert known["ex05"].answers["ex05.resume"] == "(save, load)"
     assert known["ex03"].answers["ex03.flops"] == "flops"
+
+
+def test_the_cell_of_an_exercise_is_found_by_its_check_its_id_or_nbgraders_name():
+    handed_out = Course({"ex03.up": "up", "ex03.flops": "flops"},
+                        {"ex03.up": Cell(2, "", "id-up", "g1"), "ex03.flops": Cell(3, "", "f", "")})
+
+    def places(*cells):
+        asks = Submission("anna", Path("x"), "ex03", list(cells)).asks(handed_out)
+        return {place: [ask.name for ask in found] for place, found in asks.items()}
+
+    everything = ["ex03.up", "ex03.flops"]
+    assert places() == {GONE: everything}
+    assert places(Cell(7, "x = 1", "id-up")) == {7: ["ex03.up"], GONE: everything}
+    assert places(Cell(7, "x = 1", "new", "g1")) == {7: ["ex03.up"], GONE: everything}
+    broken = Cell(4, "def up(:\ncheck( 'ex03.up', up)", "other")
+    assert places(broken, Cell(7, "", "id-up")) == {4: ["ex03.up"], GONE: everything}
+    many = [Cell(k, 'check("ex03.flops", flops)') for k in range(10)]
+    assert set(places(*many)) == {7, 8, 9, GONE}
+
+
+@pytest.mark.parametrize("path, student, lesson", [
+    ("anna/ex03.ipynb", "anna", "ex03"),
+    ("anna/ps4/ex03_unet_from_scratch.ipynb", "anna", "ex03"),
+    ("anna_ex03_unet_from_scratch.ipynb", "anna", "ex03"),
+    ("anna-maria lee ex03.ipynb", "anna-maria lee", "ex03"),
+    ("max_ex05.ipynb", "max", "ex05"),
+    ("Max.EX05.ipynb", "Max", "ex05"),
+    ("ex03.ipynb", "", "ex03"),
+    ("anna/homework.ipynb", "anna", ""),
+    ("anna/ex99.ipynb", "anna", ""),
+    ("anna/ex031.ipynb", "anna", ""),
+])
+def test_whose_it_is_and_of_which_lesson(tmp_path, path, student, lesson):
+    save(tmp_path / path, "x = 1")
+    found = read(tmp_path / path, tmp_path, dict.fromkeys(["ex03", "ex05"]))
+    assert (found.student, found.lesson) == (student, lesson)
 
 
 # ---- what crosses the line -----------------------------------------------------------------------

@@ -7,10 +7,11 @@ temporary folder, so that one which hangs, exits or fills the memory costs its o
 from the course's own notebook: for `check("ex05.resume", (save, load))` it is the value of
 `(save, load)` after the student's cell of that exercise. The cell is found by its `check`, else by
 its cell id or nbgrader's `grade_id`; if it is gone, the names are looked up after the last cell. So
-cells may be moved, copied, split or renamed. What the student's own `check` says counts for
-nothing: it may be deleted, redefined or answered by a print. (What it was handed is looked at where
-the course's name is missing or still blank: so a renamed function counts.) A cell that fails costs
-its own exercise; the others are still run and marked.
+cells may be moved, copied, split or renamed: of each, the part that is graded is put back as handed
+out, and the answer above it stays. What the student's own `check` says counts for nothing: it may
+be deleted, redefined or answered by a print. (What it was handed is looked at where the course's
+name is missing or still blank: so a renamed function counts.) A cell that fails costs its own
+exercise; the others are still run and marked.
 
 **What is scored where.** The answer has to run in the student's process: it is called there on the
 cases, which were drawn before the student's code began (`student.py`, `exercises.calling`). What
@@ -25,7 +26,8 @@ are read in the student's process, and judged here.
 the rights of whoever grades. It can read that person's files, use the network, signal processes
 of the same user, and send whatever it likes to the grader (which reads it as data; but code that
 imports the course's package to work out right values gets them). To put a boundary around it, grade
-in a container, as a user that is not root, without network, and with nothing else mounted:
+in a container, as a user that is not root, without network, and with nothing else mounted. As a
+beginning (IMAGE has the course installed; this line was not tried):
 
     docker run --rm --network none --memory 8g --pids-limit 500 --user 1000 \\
         -v "$PWD/handed_in:/handed_in:ro" -v "$PWD/marks:/marks" IMAGE \\
