@@ -556,25 +556,30 @@ def write_nbgrader(made, out):
 def nbgrader_source(target):
     """An exercise solved, with nbgrader's metadata, and behind each check a cell for its points.
 
-    The points are those that `segutils.exercises` declares.
+    The points are those that `segutils.exercises` declares; cells have the ids that they have in
+    the students' edition.
     """
     from segutils.exercises import exercise
 
     notebook = make(target._replace(edition="nbgrader"))
+    student = nbformat.read(target.path, as_version=4) if target.path.exists() else make(target)
+    for fault in stale(target, student):
+        raise BuildError(f"{target.name}: {fault}")
     cells = []
-    for number, cell in enumerate(notebook.cells):
+    for number, (cell, own) in enumerate(zip(notebook.cells, student.cells, strict=True)):
+        cell.id = own.id
         name, answer = checked(cell)
         if BEGIN in cell.source:
             if not name:
                 raise BuildError(f"{target.name}, cell {number}: a solution without its check(...)")
-            mark(cell, f"{name}.answer", solution=True)
+            mark(cell, grade_id(name, "-answer"), solution=True)
         cells.append(cell)
         if name:
             cells.append(nbformat.v4.new_code_cell(GRADE.format(name=name, answer=answer)))
-            mark(cells[-1], name, grade=True, locked=True, points=exercise(name).points)
+            cells[-1].id = grade_id(name)
+            points = exercise(name).points
+            mark(cells[-1], grade_id(name), grade=True, locked=True, points=points)
     notebook.cells = cells
-    for cell, new_id in zip(cells, fresh_ids(target.source.stem, cells), strict=True):
-        cell.id = new_id
     return notebook
 
 
@@ -587,10 +592,15 @@ def checked(cell):
     return "", ""
 
 
-def mark(cell, grade_id, **roles):
+def grade_id(name, ending=""):
+    """An exercise's name as nbgrader allows it: "ex01-one_hot" for "ex01.one_hot"."""
+    return name.replace(".", "-") + ending
+
+
+def mark(cell, own_id, **roles):
     """Gives a cell nbgrader's metadata, in its schema 3."""
     plain = dict(schema_version=3, grade=False, solution=False, locked=False, task=False)
-    cell.metadata["nbgrader"] = {**plain, "cell_type": "code", "grade_id": grade_id, **roles}
+    cell.metadata["nbgrader"] = {**plain, "cell_type": "code", "grade_id": own_id, **roles}
 
 
 # ---- from Jupyter back to the source ------------------------------------------------------------
