@@ -104,6 +104,20 @@ def test_the_answer_of_a_check_is_found_as_it_is_written(build):
     assert build.checked(nbformat.v4.new_markdown_cell('check("ex01.x", x)')) == ("", "")
 
 
+def test_cells_of_one_edition_alone_go_where_they_belong(build, tmp_path):
+    sources = tmp_path / "src"
+    sources.mkdir()
+    (sources / "ex01_try.py").write_text(
+        '# %% tags=["student-only"]\n"for you"\n\n# %% tags=["solution-only"]\n"the secret"\n\n'
+        "# %%\nx = ...\n### BEGIN SOLUTION\nx = 1\n### END SOLUTION\n"
+        'check("ex01.one_hot", x)\n'
+    )
+    (target, _) = build.targets(tmp_path)
+    texts = [cell.source for cell in build.nbgrader_source(target).cells]
+    assert texts[0] == '"for you"' and len(texts) == 3
+    assert texts[2].endswith('check("ex01.one_hot", x, quiet=True).points')
+
+
 def test_wrong_calls_get_one_line(build, course, tmp_path, capsys):
     sources = tmp_path / "notebooks" / "src"
     sources.mkdir(parents=True)
