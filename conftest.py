@@ -19,6 +19,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 def load_build():
     """The module notebooks/build.py, which belongs to no package."""
     if "build" not in sys.modules:
+        sys.path.append(str(ROOT / "notebooks"))  # where build.py finds bundle.py
         spec = importlib.util.spec_from_file_location("build", ROOT / "notebooks" / "build.py")
         sys.modules["build"] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules["build"])

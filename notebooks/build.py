@@ -5,6 +5,8 @@
     python notebooks/build.py --prose 01       only words changed: keep the outputs, run nothing
     python notebooks/build.py --check          run nothing: prove that the notebooks are fresh
     python notebooks/build.py --from-ipynb P   take an edit made in Jupyter back into its source
+    python notebooks/build.py --student-bundle OUT   what students need, as a folder or a .zip
+    python notebooks/build.py --nbgrader OUT         the exercises as the sources of nbgrader
 
 A source `NN_name.py` becomes the lesson `notebooks/NN_name.ipynb`. A source `exNN_name.py` becomes
 two notebooks: `exercises/` (code between `### BEGIN SOLUTION` and `### END SOLUTION` replaced by a
@@ -12,6 +14,7 @@ stub) and `solutions/`. Cells tagged `solution-only` or `student-only` go to one
 """
 
 import argparse
+import ast
 import atexit
 import difflib
 import hashlib
@@ -25,6 +28,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import bundle
 import jupytext
 import nbformat
 from nbclient import NotebookClient
@@ -38,6 +42,17 @@ MAX_BYTES = 2_000_000
 MIN_COMPARED = 0.85
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = "...  # your code here"
+GRADE = """\
+# Locked: gives the points of {name}.
+from segutils.exercises import check
+
+check("{name}", {answer}, quiet=True).points"""
+NBGRADER_CONFIG = f"""\
+# Written by notebooks/build.py. The stub is the one that `check` knows as not attempted.
+c = get_config()
+c.ClearSolutions.code_stub = {{"python": "{STUB}"}}
+c.Execute.timeout = {CELL_SECONDS}  # seconds a cell
+"""
 UNCOMPARED = {"nbval-ignore-output", "nbval-skip"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PERCENT = {"extension": ".py", "format_name": "percent"}
@@ -51,14 +66,13 @@ class Target(NamedTuple):
     """One notebook to be made: which source, which edition of it, and where it goes."""
 
     source: Path
-    edition: str  # "lesson", "exercise" or "solution"
+    edition: str  # "lesson", "exercise", "solution" or "nbgrader"
     path: Path
 
     @property
     def name(self):
-        return {"lesson": "", "exercise": "exercises/", "solution": "solutions/"}[
-            self.edition
-        ] + self.source.stem
+        folders = {"exercise": "exercises/", "solution": "solutions/"}
+        return folders.get(self.edition, "") + self.source.stem
 
 
 # ---- sources and their editions -----------------------------------------------------------------
@@ -121,7 +135,8 @@ def split_solution(code, where=""):
 
 def make(target):
     """The notebook of a target, not yet run, with ids that depend on its text alone."""
-    drop = {"exercise": "solution-only", "solution": "student-only"}.get(target.edition)
+    student, solved = "student-only", "solution-only"
+    drop = {"exercise": solved, "nbgrader": solved, "solution": student}.get(target.edition)
     cells = [cell for cell in read_source(target.source) if drop not in tags(cell)]
     for number, cell in enumerate(cells):
         if BEGIN in cell.source and target.edition == "lesson":
@@ -518,6 +533,76 @@ def stores_text(cell):
     return False
 
 
+# ---- for nbgrader -------------------------------------------------------------------------------
+
+
+def write_nbgrader(made, out):
+    """Writes an nbgrader course with the exercises of `made`, an assignment for each lesson."""
+    out = Path(out)
+    if out.exists():
+        raise BuildError(f"{out} exists already: delete it, or choose another name")
+    exercises = [target for target in made if target.edition == "exercise"]
+    if not exercises:
+        raise BuildError("none of these is an exercise: name one such as ex01")
+    sources = {target.source.stem: nbgrader_source(target) for target in exercises}
+    for stem, notebook in sources.items():
+        path = out / "source" / stem.split("_")[0] / f"{stem}.ipynb"
+        path.parent.mkdir(parents=True)
+        write(notebook, path)
+    (out / "nbgrader_config.py").write_text(NBGRADER_CONFIG, encoding="utf-8")
+    return sorted(sources)
+
+
+def nbgrader_source(target):
+    """An exercise solved, with nbgrader's metadata, and behind each check a cell for its points.
+
+    The points are those that `segutils.exercises` declares; cells have the ids that they have in
+    the students' edition.
+    """
+    from segutils.exercises import exercise
+
+    notebook = make(target._replace(edition="nbgrader"))
+    student = nbformat.read(target.path, as_version=4) if target.path.exists() else make(target)
+    for fault in stale(target, student):
+        raise BuildError(f"{target.name}: {fault}")
+    cells = []
+    for number, (cell, own) in enumerate(zip(notebook.cells, student.cells, strict=True)):
+        cell.id = own.id
+        name, answer = checked(cell)
+        if BEGIN in cell.source:
+            if not name:
+                raise BuildError(f"{target.name}, cell {number}: a solution without its check(...)")
+            mark(cell, grade_id(name, "-answer"), solution=True)
+        cells.append(cell)
+        if name:
+            cells.append(nbformat.v4.new_code_cell(GRADE.format(name=name, answer=answer)))
+            cells[-1].id = grade_id(name)
+            points = exercise(name).points
+            mark(cells[-1], grade_id(name), grade=True, locked=True, points=points)
+    notebook.cells = cells
+    return notebook
+
+
+def checked(cell):
+    """The exercise's name and the answer, as text, of a cell's `check(name, answer)`."""
+    if cell.cell_type == "code" and "check(" in cell.source:
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check":
+                return node.args[0].value, ast.get_source_segment(cell.source, node.args[1])
+    return "", ""
+
+
+def grade_id(name, ending=""):
+    """An exercise's name as nbgrader allows it: "ex01-one_hot" for "ex01.one_hot"."""
+    return name.replace(".", "-") + ending
+
+
+def mark(cell, own_id, **roles):
+    """Gives a cell nbgrader's metadata, in its schema 3."""
+    plain = dict(schema_version=3, grade=False, solution=False, locked=False, task=False)
+    cell.metadata["nbgrader"] = {**plain, "cell_type": "code", "grade_id": own_id, **roles}
+
+
 # ---- from Jupyter back to the source ------------------------------------------------------------
 
 
@@ -624,6 +709,24 @@ def print_check(folder):
     return bool(wrong)
 
 
+def student_bundle(made, out, folder):
+    """Writes the bundle of the lessons and exercises in `made`; returns a line that says so.
+
+    A notebook with a fault is not handed out: a stale one could show a solution.
+    """
+    bundle.refuse(out)
+    handed = [target for target in made if target.edition != "solution"]
+    for target in handed:
+        if not target.path.exists():
+            raise BuildError(f"{target.name}: not built yet; run `python notebooks/build.py`")
+        for fault in faults(target, nbformat.read(target.path, as_version=4)):
+            raise BuildError(f"{target.name}: {fault}")
+    files = bundle.contents(folder.parent, [target.path for target in handed])
+    bundle.write(out, files)
+    size = sum(map(len, files.values())) / 1e6
+    return f"{out}: {len(handed)} notebooks, {len(files)} files, {size:.0f} MB unpacked"
+
+
 def main(arguments=None, folder=FOLDER):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -632,6 +735,8 @@ def main(arguments=None, folder=FOLDER):
     parser.add_argument("--check", action="store_true", help="run nothing; list what is wrong")
     parser.add_argument("--prose", action="store_true", help="keep outputs; run nothing")
     parser.add_argument("--from-ipynb", metavar="PATH", help="take an edited notebook back")
+    parser.add_argument("--student-bundle", metavar="OUT", help="a folder, or a file OUT.zip")
+    parser.add_argument("--nbgrader", metavar="OUT", help="a folder: an nbgrader course")
     options = parser.parse_args(arguments)
     try:
         if options.check:
@@ -639,8 +744,16 @@ def main(arguments=None, folder=FOLDER):
         if options.from_ipynb:
             print(f"written: {from_ipynb(options.from_ipynb, folder).name}; look at `git diff`")
             return 0
-        return int(build_all(targets(folder, options.names), options.prose) > 0)
-    except BuildError as error:
+        made = targets(folder, options.names)
+        if options.student_bundle:
+            print(student_bundle(made, options.student_bundle, folder))
+            return 0
+        if options.nbgrader:
+            names = write_nbgrader(made, options.nbgrader)
+            print(f"{options.nbgrader}: the sources of {', '.join(names)}")
+            return 0
+        return int(build_all(made, options.prose) > 0)
+    except (BuildError, bundle.BundleError) as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1
 

@@ -6,6 +6,7 @@ import sys
 COMMANDS = {  # name: (module with a main(arguments), what it does)
     "workbook": ("segutils.workbook", "copy the notebooks and open them in JupyterLab"),
     "train": ("segutils.train_command", "train a model on the street scenes, alone or by torchrun"),
+    "grade": ("segutils.grading.command", "mark a folder of submitted exercise notebooks"),
 }
 
 

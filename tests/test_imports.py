@@ -30,7 +30,9 @@ OWN = {
 }
 EVERYTHING = {*OWN} - {"__init__"}
 OWN["exercises"] = EVERYTHING - {"explorer"}
-OWN["workbook"] = OWN["train_command"] = OWN["__main__"] = EVERYTHING | {"exercises", "workbook"}
+OWN["grading"] = {"exercises", "show", "street", "unet"}
+OWN["__main__"] = EVERYTHING | {"exercises", "grading", "workbook"}
+OWN["workbook"] = OWN["train_command"] = EVERYTHING | {"exercises", "workbook"}
 
 # Libraries, where the table names them (beside the standard library).
 LIBRARIES = {

@@ -41,7 +41,7 @@ def test_constraints_are_those_of_the_project():
 
 def test_every_dependency_has_a_tested_version_within_its_bounds():
     tested = {r.name: r for r in map(Requirement, TESTED)}
-    for requirement in asked():
+    for requirement in [*asked(), *asked("bench"), *asked("nbgrader")]:
         assert requirement.name in tested, f"{requirement.name}: add its tested version"
         (exact,) = tested[requirement.name].specifier
         assert exact.operator == "=="
@@ -87,7 +87,8 @@ def test_what_is_installed_is_what_the_project_asks_for(requirement):
 
 
 def test_git_ignores_what_belongs_to_the_reader():
-    names = ["my_workbook/00_start_here.ipynb", "uv.lock", ".venv/x", "runs/a.pt"]
+    names = ["my_workbook/00_start_here.ipynb", "uv.lock", ".venv/x", "runs/a.pt",
+             "classroom/grades.csv"]
     if not (ROOT / ".git").exists():
         pytest.skip("not a git clone")
     ignored = subprocess.run(
@@ -109,7 +110,7 @@ def test_the_course_map_names_every_lesson_and_only_planned_ones_besides():
         assert (name not in there) == ("planned" in minutes), name
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "INSTRUCTORS.md"])
 def test_links_within_the_repository_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)

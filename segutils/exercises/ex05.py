@@ -266,8 +266,7 @@ def _resume(answer, seed, stop):
             raise NotImplementedError
         fresh.train(Run.STEPS - stop)
         end = _look(fresh)
-    whole = [_whole(seed, steps) for steps in (stop, stop + LATER, Run.STEPS)]  # same machine
-    return {"later": later, "loaded": loaded, "end": end, "whole": whole}
+    return {"later": later, "loaded": loaded, "end": end}
 
 
 def _differs(a, b):
@@ -323,8 +322,9 @@ _RESUME_HINTS = {
 
 def _resumed(calls):
     """What is wrong with the first resume that does not end as it should; None if all do."""
-    for _, got in calls:
-        key = _fault(**got)
+    for (seed, stop), got in calls:
+        whole = [_whole(seed, steps) for steps in (stop, stop + LATER, Run.STEPS)]
+        key = _fault(**got, whole=whole)
         if key:
             return Problem(key, {**_FORGOTTEN, **_RESUME_HINTS}[key])
     return None

@@ -7,12 +7,14 @@ A file a lesson (`ex01.py`), each with three tables by the exercise's short name
     VALID   [answer, …], at least two
 """
 
+import functools
 import importlib
 from typing import NamedTuple
 
-from segutils.exercises import check, exercises
+from segutils.exercises import Result, check, exercises
 
 MIN_WRONG, MIN_VALID = 5, 2
+PLAIN = {"raises", "type", "values", "shape", "letters", "words"}  # facts about one answer
 
 
 class Row(NamedTuple):
@@ -27,15 +29,32 @@ class Row(NamedTuple):
     faults: tuple[str, ...]
 
 
+def answers_to(name: str):
+    """The module with the answers to an exercise, and its short name in that module's tables."""
+    lesson, _, short = name.partition(".")
+    return importlib.import_module(f".{lesson}", __package__), short
+
+
+@functools.cache
+def results(name: str) -> list[Result]:
+    """What `check` makes of each wrong answer to an exercise."""
+    answers, short = answers_to(name)
+    return [check(name, answer, quiet=True) for answer, _ in answers.WRONG[short]]
+
+
+def told(name: str) -> dict[str, str]:
+    """The known mistakes of an exercise, each with what a student is told, for INSTRUCTORS.md."""
+    found = {result.key: result.message for result in reversed(results(name))}
+    return {key: message for key, message in reversed(found.items()) if key not in PLAIN}
+
+
 def row(name: str) -> Row:
     """Check all answers to one exercise; every surprise is a line in `faults`."""
-    lesson, _, short = name.partition(".")
-    answers = importlib.import_module(f".{lesson}", __package__)
+    answers, short = answers_to(name)
     stub = check(name, answers.STUBS[short], quiet=True)
     faults = [] if stub.key == "blank" else [f"{name}: the stub is {stub.status!r} ({stub.key})"]
     refused = accepted = 0
-    for answer, key in answers.WRONG[short]:
-        result = check(name, answer, quiet=True)
+    for (answer, key), result in zip(answers.WRONG[short], results(name), strict=True):
         if not result.solved and result.key == key and result.message and not result.points:
             refused += 1
         else:
