@@ -75,7 +75,7 @@ def test_each_exercise_says_what_a_student_and_a_teacher_need():
         assert len(set(keys)) == len(keys)
         caption, picture = e.target()
         assert caption and (picture is None or (picture.ndim, picture.dtype) == (3, np.uint8))
-    for lesson in ("ex01", "ex02", "ex03", "ex04", "ex05"):
+    for lesson in ("ex01", "ex02", "ex03", "ex04", "ex05", "ex08"):
         assert len(exercises(lesson)) >= 4
 
 
@@ -446,7 +446,7 @@ def boxes(folder, lesson):
     return [text.split("\n")[0] for text in texts if text[:1] in "✓✗○" and text]
 
 
-@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05"])
+@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05", "ex08"])
 def test_editions_ask_every_exercise_and_solve_it(lesson):
     names = {e.name for e in exercises(lesson)}
     blank, solved = boxes("exercises", lesson), boxes("solutions", lesson)
@@ -456,7 +456,7 @@ def test_editions_ask_every_exercise_and_solve_it(lesson):
     assert all(b.startswith("✓") for b in solved)
 
 
-@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05"])
+@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05", "ex08"])
 def test_notebooks_say_level_points_and_minutes_as_declared(lesson):
     cells = stored("exercises", lesson)
     for e in exercises(lesson):
