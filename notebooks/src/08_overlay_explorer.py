@@ -466,8 +466,8 @@ assert log == [0.7, 0.7, 0.2], "twice before, once after"
 
 # %%
 names = {"unet": "U-Net", "fcn": "FCN", "deeplab": "DeepLab", "maskrcnn": "Mask R-CNN"}
-files = sorted((DATA / "weights").glob("*_street.safetensors"), key=lambda f: "unet" not in f.stem)
-models = {names[file.stem.removesuffix("_street")]: zoo.load(file) for file in files}
+files = {name: DATA / "weights" / f"{stem}_street.safetensors" for stem, name in names.items()}
+models = {name: zoo.load(file) for name, file in files.items() if file.exists()}
 
 
 def ask(model, image):
@@ -595,7 +595,7 @@ for c, ax in enumerate(axes):
     for name, scores in curves.items():
         ax.plot(cuts, scores[:, c], label=name)
     ax.set(title=("person", "car")[c], xlabel="threshold, or score of an instance", ylim=(0, 1))
-axes[0].legend(loc="lower left", fontsize=9)
+axes[1].legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 show.below(fig, "Validation IoU: that of the U-Net is flat for a long way, then falls.")
 plt.show()
 explorer.threshold = 0.7
@@ -619,8 +619,8 @@ faded = visit("0903", "Painted as strong as the model is sure: what is bright is
 said = ids_of("U-Net")
 trust = np.stack([held["U-Net"].trust for held in known]) / 255   # (N, H, W), 0..1
 wrong, hits = (said != right) & (right != 255), (said == right) & (said > 0)
-print(f"mean trust of a right object pixel {trust[hits].mean():.0%}, of a wrong pixel "
-      f"{trust[wrong].mean():.0%}; of ten wrong {10 * (trust[wrong] > 0.95).mean():.0f} are over 95 %")
+print(f"mean trust of right object pixels {trust[hits].mean():.0%}, of wrong ones "
+      f"{trust[wrong].mean():.0%}; over 95 % sure: {10 * (trust[wrong] > 0.95).mean():.0f} in 10")
 assert trust[hits].mean() > trust[wrong].mean() + 0.1 and (trust[wrong] > 0.95).mean() > 0.1
 
 # %% [markdown]
@@ -784,7 +784,7 @@ for name in predictions:
 pixels = [np.mean([near_border(one, r)[one != 255].mean() for one in truth]) for r in range(9)]
 ax.plot(pixels, "k:", label="all pixels")
 ax.set(xlabel="pixels from a border, at most", ylabel="share of the errors", ylim=(0, 1))
-ax.legend(fontsize=9, loc="center right")
+ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 show.below(fig, "Nearly all errors of the U-Net lie in a tenth of the picture.")
 plt.show()
 print(f"within two: {border_share(said, right):.0%} of the U-Net's errors, {pixels[2]:.0%} of all")
@@ -841,7 +841,7 @@ for name, (label, size, bad) in ((name, rows.T) for name, rows in table.items())
         shares[name, c] = [(bad > size / 2)[group].mean() for group in groups]
         ax.plot(["<50", "–99", "–199", "–499", "more"], shares[name, c], ".-", label=name)
         ax.set(title=("persons", "cars")[c - 1], xlabel="visible pixels", ylim=(0, 1))
-axes[1].legend(fontsize=9)
+axes[1].legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 show.below(fig, "The share that is lost: small things, and at half the size more of them.")
 plt.show()
 assert shares["U-Net", 1][0] > 0.3 > 0.1 > shares["U-Net", 1][3]
