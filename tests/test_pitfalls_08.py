@@ -4,26 +4,30 @@ Each test makes the mistake, asserts that it costs something (or this would be a
 and then asserts what segutils makes of it. No browser is needed for any of them.
 """
 
+from pathlib import Path
+
 import cv2
 import explored
 import ipywidgets
 import numpy as np
 import pytest
+from lessons import definitions
 from PIL import Image
 
 from segutils import explorer as ex
 from segutils import masks, show, street
-from segutils.datasets import Street
 from segutils.exercises.ex01 import distances
 
+FULL = Path(__file__).resolve().parents[1] / "data" / "street" / "full"
 ORANGE, BLUE = masks.PALETTE[[1, 2]].astype(int)
 
 
 @pytest.fixture(scope="module")
 def scene():
     """A bright street with a white van, three people, and cars behind them."""
-    val = Street("val", "full", instances=True)
-    return street.Scene(*val[val.stems.index("0874")])
+    return street.Scene(masks.read_image(FULL / "images" / "0874.jpg"),
+                        *(masks.read_mask(FULL / kind / "0874.png")
+                          for kind in ("masks", "instances")))
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +174,6 @@ def test_worst_first_by_iou_puts_a_pixel_before_a_crowd():
 
 
 def test_a_small_lost_object_is_all_border():
-    from lessons import definitions
-
     lesson = definitions("08_overlay_explorer")
     truth = np.zeros((1, 40, 40), np.uint8)
     truth[0, 10:25, 10:14] = 1                        # a person, four pixels wide
