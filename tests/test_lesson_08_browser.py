@@ -59,8 +59,16 @@ class Lesson:
                 return reply.content; }}""", code)
         assert status["status"] == "ok", status
 
+    def idle(self):
+        """Wait until what was sent to the kernel is done; changes that waited for it are sent."""
+        for _ in range(3):
+            self.page.wait_for_timeout(200)
+            self.page.wait_for_function(f"() => {{ {self.notebook.WIDGET} "
+                                        f"return {self.notebook.IDLE} }}")
+
     def knows(self):
         """The state as Python has it."""
+        self.idle()
         path = self.folder / "told.json"
         self.execute(TELL.format(path=str(path)))
         return json.loads(path.read_text())
@@ -223,16 +231,14 @@ def test_interact_follows_its_sliders(lesson):
         for _ in range(times):
             handle.press(key)
         cell.locator(".widget-readout", has_text=value).first.wait_for()
-        lesson.page.wait_for_function(f"() => {{ {lesson.notebook.WIDGET} "
-                                      f"return {lesson.notebook.IDLE} }}")
-        lesson.page.wait_for_timeout(500)
+        lesson.idle()
         return shown_by(cell)
 
     bare, paint = press("Home", 1, "0.00"), press("End", 1, "1.00")
     assert coloured(paint, 1) > 0.02 and coloured(paint, 2) > 0.1
     assert coloured(bare, 1) < 0.005 and coloured(bare, 2) < 0.005
     cell.locator("input[type=checkbox]").click()         # outlines
-    lesson.page.wait_for_timeout(1500)
+    lesson.idle()
     assert 0 < coloured(shown_by(cell), 2) < coloured(paint, 2) / 2
     quiet(lesson.page)
 

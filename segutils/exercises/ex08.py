@@ -82,6 +82,15 @@ def _near_bytes(got, expected) -> Problem | None:
                    f"of 255, {where}")
 
 
+def _painting(key, hint, like) -> Mistake:
+    """A mistake that is known by what it paints, to within a step of rounding."""
+    def when(args, got):
+        wrong = like(*args)
+        return _near_bytes(got, wrong) is None and _near_bytes(wrong, _overlay(*args)) is not None
+
+    return Mistake(key, hint, like=like, when=when)
+
+
 def _overlay_target():
     scene = street.draw(street.scene_seed(8, 3), 128, "plain")
     drawn = _overlay(scene.image, scene.mask, masks.PALETTE, 0.5, {1, VOID})
@@ -98,48 +107,48 @@ OVERLAY = Exercise(
     oracle=_overlay,
     compare=_near_bytes,
     mistakes=(
-        Mistake(
+        _painting(
             "wraps",
             "Bright pixels come out dark: a product or a sum did not fit into eight bits and began "
             "again at 0. Widen both pictures before you multiply.",
             like=_eight_bits,
         ),
-        Mistake(
+        _painting(
             "alpha_reversed",
             "At alpha 0 this shows paint alone. Alpha is the share of the *colour*.",
             like=lambda image, mask, palette, alpha, shown: _overlay(image, mask, palette,
                                                                      1 - alpha, shown),
         ),
-        Mistake(
+        _painting(
             "blacked_out",
             "What is not shown is mixed with black: the street gets dark. A pixel that is not "
             "painted keeps the picture's own colour; the weight must be 0, not the paint.",
             like=_blacked_out,
         ),
-        Mistake(
+        _painting(
             "all_painted",
             "Every id is painted, whatever `shown` says, and background with them.",
             like=_shown_instead(lambda shown: range(256)),
         ),
-        Mistake(
+        _painting(
             "shown_ignored",
             "Background stays bare, and every other id is painted, whatever `shown` says. Ask of "
             "each pixel whether its id is among those shown.",
             like=_shown_instead(lambda shown: range(1, 256)),
         ),
-        Mistake(
+        _painting(
             "void_forgotten",
             "Void is never painted. 255 is an id like the others here: it is shown if it is among "
             "`shown`.",
             like=_shown_instead(lambda shown: set(shown) - {VOID}),
         ),
-        Mistake(
+        _painting(
             "background_forgotten",
             "Background is never painted, even where 0 is among `shown`. It is the caller who "
             "leaves it out, not the function.",
             like=_shown_instead(lambda shown: set(shown) - {0}),
         ),
-        Mistake(
+        _painting(
             "bgr",
             "Red and blue of the paint are exchanged. The palette is RGB, as the picture is.",
             like=lambda image, mask, palette, alpha, shown: _overlay(

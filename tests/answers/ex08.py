@@ -48,6 +48,11 @@ def overlay_not_zero(image, mask, palette, alpha, shown):
     return np.where((mask > 0)[..., None], mixed, image).round().astype(np.uint8)
 
 
+def overlay_reversed_and_cut(image, mask, palette, alpha, shown):
+    weight = np.where(np.isin(mask, list(shown)), alpha, 1.0)[..., None]
+    return (weight * image + (1 - weight) * palette[mask]).astype(np.uint8)
+
+
 def overlay_no_void(image, mask, palette, alpha, shown):
     return overlay_right(image, mask, palette, alpha, [k for k in shown if k != 255])
 
@@ -375,6 +380,7 @@ WRONG = {
     "overlay": [
         (overlay_bytes, "wraps"),
         (overlay_reversed, "alpha_reversed"),
+        (overlay_reversed_and_cut, "alpha_reversed"),
         (overlay_dark, "blacked_out"),
         (overlay_everything, "all_painted"),
         (overlay_not_zero, "shown_ignored"),
