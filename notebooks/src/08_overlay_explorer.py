@@ -955,7 +955,8 @@ assert far.sum() < 0.15 * wrong.sum()
 #
 # ## 19 A gallery to keep
 #
-# A finding that nobody can see again is a rumour. We keep the tour in two forms. First a
+# A finding that nobody can see again is a rumour. The explorer's button with the arrow saves what
+# you see as PNG, at the picture's own resolution. We keep the whole tour, in two forms. First a
 # **picture** of all stops, from the same pure function.
 
 # %%
