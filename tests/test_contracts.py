@@ -23,7 +23,7 @@ from pycocotools import mask as coco
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from segutils import augment, checkpoint, losses, masks, metrics, show, train, unet
+from segutils import augment, checkpoint, explorer, losses, masks, metrics, show, train, unet
 from segutils.datasets import FolderPairs
 
 # ---- lesson 01: masks ---------------------------------------------------------------------------
@@ -945,3 +945,131 @@ def test_05_a_file_is_on_the_disk_before_it_has_its_name(m05, tmp_path, monkeypa
                             call(*a))
     m05.write_atomic(tmp_path / "state", b"data")
     assert order[:2] == ["fsync", "replace"]
+
+
+# ---- lesson 08: the overlay explorer ------------------------------------------------------------
+
+
+def package_weights(alpha, shown=(1, 2, 255)):
+    return explorer.colours_of(explorer.State(alpha=alpha, shown=tuple(shown)), 3, "classes")[1]
+
+
+def package_draw(image, ids, look, size):
+    return explorer.panel(explorer.Picture(image, ids, {}), "truth", look, size=size)
+
+
+@pytest.fixture(params=["package", "lesson"], scope="module")
+def m08(request):
+    """What lesson 08 builds: the drawing half of `explorer`, or the lesson's own."""
+    if request.param == "package":
+        return SimpleNamespace(blend=explorer.blend, weigh=package_weights, axis=explorer.axis,
+                               outline=explorer.outline, Look=explorer.State, draw=package_draw)
+    return definitions("08_overlay_explorer")
+
+
+def scene_08(seed, shape=(5, 6)):
+    """(image, ids, trust) of a few pixels, bright ones and dark ones."""
+    rng = np.random.default_rng(seed)
+    image = rng.choice([0, 1, 127, 128, 254, 255], (*shape, 3)).astype(np.uint8)
+    return image, rng.choice([0, 1, 2, 255], shape).astype(np.uint8), \
+        rng.integers(0, 256, shape, dtype=np.uint8)
+
+
+@given(seed=st.integers(0, 999), alpha=st.sampled_from([0, 0.2, 0.5, 0.75, 1]),
+       thin=st.booleans())
+def test_08_blend_is_the_exact_mean_rounded(m08, seed, alpha, thin):
+    image, ids, trust = scene_08(seed)
+    weights = np.zeros(256, np.int64)
+    weights[[1, 255]] = int(alpha * 65536)
+    before = image.copy()
+    drawn = m08.blend(image, ids, masks.PALETTE, weights, trust if thin else None)
+    assert drawn.dtype == np.uint8 and np.array_equal(image, before)
+    for y, x in np.ndindex(ids.shape):
+        weight = int(weights[ids[y, x]])
+        weight = weight * int(trust[y, x]) // 255 if thin else weight
+        share = Fraction(weight, 65536)
+        for c in range(3):
+            exact = (1 - share) * int(image[y, x, c]) + share * int(masks.PALETTE[ids[y, x], c])
+            assert abs(int(drawn[y, x, c]) - exact) <= Fraction(1, 2)
+
+
+@given(seed=st.integers(0, 999), alpha=st.sampled_from([0, 0.25, 0.5, 0.9, 1]))
+def test_08_an_overlay_by_hand_is_the_courses(m08, seed, alpha):
+    image, ids, _ = scene_08(seed)
+    drawn = m08.blend(image, ids, masks.PALETTE, m08.weigh(alpha))
+    assert np.abs(drawn.astype(int) - show.overlay(image, ids, alpha)).max() <= 1
+
+
+@given(alpha=st.floats(0, 1), shown=st.sets(st.sampled_from([0, 1, 2, 255])))
+def test_08_a_weight_for_what_is_shown_and_none_for_the_rest(m08, alpha, shown):
+    weights = m08.weigh(alpha, shown)
+    assert weights.shape == (256,)
+    for k, weight in enumerate(weights.tolist()):
+        assert abs(weight / 65536 - (alpha if k in shown else 0)) <= 0.5 / 65536
+
+
+@given(size=st.integers(1, 40), shown=st.integers(1, 60), zoom=st.sampled_from([1, 2, 4]),
+       eighths=st.integers(0, 8))
+def test_08_a_screen_pixel_shows_what_lies_under_its_middle(m08, size, shown, zoom, eighths):
+    got = m08.axis(size, shown, zoom, eighths / 8)
+    span = Fraction(size, zoom)
+    start = min(max(Fraction(eighths * size, 8) - span / 2, Fraction(0)), size - span)
+    middles = [start + (Fraction(2 * i + 1, 2)) * span / shown for i in range(shown)]
+    assert got.tolist() == [min(int(middle), size - 1) for middle in middles]
+
+
+@given(codes=arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)),
+                    elements=st.sampled_from([0, 1, 255])), line=st.integers(1, 4))
+def test_08_an_outline_keeps_what_is_near_another_id(m08, codes, line):
+    before = codes.copy()
+    got = m08.outline(codes, line)
+    height, width = codes.shape
+    for y, x in np.ndindex(codes.shape):
+        row, column = before[y, max(x - line, 0):x + line + 1], \
+            before[max(y - line, 0):y + line + 1, x]
+        edge = (row != before[y, x]).any() or (column != before[y, x]).any()
+        assert got[y, x] == (before[y, x] if edge else 254)
+    assert np.array_equal(codes, before) and got.dtype == np.uint8
+
+
+@given(seed=st.integers(0, 999), alpha=st.sampled_from([0, 0.5, 1]), fill=st.booleans(),
+       shown=st.sets(st.sampled_from([0, 1, 2, 255])), zoom=st.sampled_from([1.0, 2.0]))
+def test_08_a_picture_follows_from_its_state(m08, seed, alpha, fill, shown, zoom):
+    image, ids, _ = scene_08(seed, (6, 8))
+    look = m08.Look(alpha=alpha, fill=fill, shown=tuple(shown), zoom=zoom, centre=(0.5, 0.5))
+    drawn = m08.draw(image, ids, look, (12, 16))
+    top, left = (0, 0) if zoom == 1 else (1.5, 2)
+    at = np.ix_([int(top + (i + 0.5) / (2 * zoom)) for i in range(12)],
+                [int(left + (i + 0.5) / (2 * zoom)) for i in range(16)])
+    image_, ids_ = image[at].astype(float), ids[at]
+    painted = np.isin(ids_, list(shown))
+    if not fill:
+        for y, x in np.ndindex(ids_.shape):
+            row, column = ids_[y, max(x - 2, 0):x + 3], ids_[max(y - 2, 0):y + 3, x]
+            painted[y, x] &= (row != ids_[y, x]).any() or (column != ids_[y, x]).any()
+    weight = alpha * painted[..., None]
+    want = (1 - weight) * image_ + weight * masks.PALETTE[ids_]
+    assert np.abs(drawn - want).max() <= 0.5
+    assert np.array_equal(drawn, m08.draw(image, ids, look, (12, 16))), "nothing is remembered"
+    with pytest.raises(AttributeError):
+        look.alpha = 1                                     # frozen: nobody moves it on the way
+
+
+@given(truth=arrays(np.uint8, (2, 7, 8), elements=st.sampled_from([0, 0, 0, 1, 255])),
+       seed=st.integers(0, 99), reach=st.integers(0, 3))
+def test_08_the_share_of_errors_near_a_border(truth, seed, reach):
+    """Only the lesson has this one; the oracle goes from pixel to pixel."""
+    m08 = definitions("08_overlay_explorer")
+    pred = np.random.default_rng(seed).integers(0, 2, truth.shape, dtype=np.uint8)
+    near, wrong = [], []
+    for said, true in zip(pred, truth, strict=True):
+        border = [(y, x) for y, x in np.ndindex(true.shape)
+                  for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+                  if 0 <= v < 7 and 0 <= u < 8 and true[v, u] != true[y, x]]
+        close = np.array([[any(abs(y - v) <= reach and abs(x - u) <= reach for v, u in border)
+                           for x in range(8)] for y in range(7)])
+        assert np.array_equal(m08.near_border(true, reach), close)
+        bad = (said != true) & (true != 255)
+        near, wrong = near + close[bad].tolist(), wrong + bad[bad].tolist()
+    got = m08.border_share(pred, truth, reach)
+    assert got == pytest.approx(np.mean(near)) if wrong else np.isnan(got)

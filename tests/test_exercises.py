@@ -18,7 +18,7 @@ import torch
 from answers import row, table
 
 from segutils import masks
-from segutils.exercises import check, ex01, ex05, exercise, exercises, hint, showing
+from segutils.exercises import check, ex01, ex05, ex08, exercise, exercises, hint, showing
 from segutils.exercises.calling import Screen, collect
 from segutils.exercises.declare import LEVELS
 from segutils.exercises.judging import difference, judge
@@ -75,7 +75,7 @@ def test_each_exercise_says_what_a_student_and_a_teacher_need():
         assert len(set(keys)) == len(keys)
         caption, picture = e.target()
         assert caption and (picture is None or (picture.ndim, picture.dtype) == (3, np.uint8))
-    for lesson in ("ex01", "ex02", "ex03", "ex04", "ex05"):
+    for lesson in ("ex01", "ex02", "ex03", "ex04", "ex05", "ex08"):
         assert len(exercises(lesson)) >= 4
 
 
@@ -127,6 +127,27 @@ def test_the_runs_show_what_is_asked_about_them():
     assert train["E"][:5].min() > 2 and np.abs(np.diff(val["E"])).max() > 0.2
     assert np.allclose(train["F"], val["F"], atol=0.12) and iou["F"][-1] > 0.65
     assert np.ptp(val["G"][7:]) < 1e-6 and val["G"][-1] > 1.3 * val["F"][-1]
+
+
+def test_the_planted_faults_are_there_and_nowhere_else():
+    """Four masks differ from what the street's own instances say, each in its way."""
+    scenes, given, faults = ex08._planted()
+    assert sorted(faults.values()) == sorted(ex08.FAULTS) and ex08.HARD not in faults
+    for k, (scene, mask) in enumerate(zip(scenes, given, strict=True)):
+        true = scene.instances // 1000
+        labelled = mask != 255
+        assert (k in faults) == bool((mask != true)[labelled].any())
+    at = {fault: k for k, fault in faults.items()}
+    moved = given[at["shifted"]][:, 5:], scenes[at["shifted"]].mask[:, :-5]
+    assert np.array_equal(*moved)
+    said, true = given[at["swapped"]], scenes[at["swapped"]].mask
+    assert all(np.array_equal(said == a, true == b) for a, b in ((1, 2), (2, 1), (255, 255)))
+    ids = scenes[at["forgotten"]].instances
+    gone = [one for one in np.unique(ids[ids > 0]) if not given[at["forgotten"]][ids == one].any()]
+    assert len(gone) == 1 and (ids == gone[0]).sum() >= 250
+    images, masks_ = ex08.labelled_by_somebody()
+    images[0][:], masks_[0][:] = 0, 0
+    assert ex08.labelled_by_somebody()[0][0].any(), "a reader's changes stay his own"
 
 
 # ---- an answer may do anything ---------------------------------------------------------------
@@ -446,7 +467,7 @@ def boxes(folder, lesson):
     return [text.split("\n")[0] for text in texts if text[:1] in "✓✗○" and text]
 
 
-@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05"])
+@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05", "ex08"])
 def test_editions_ask_every_exercise_and_solve_it(lesson):
     names = {e.name for e in exercises(lesson)}
     blank, solved = boxes("exercises", lesson), boxes("solutions", lesson)
@@ -456,7 +477,7 @@ def test_editions_ask_every_exercise_and_solve_it(lesson):
     assert all(b.startswith("✓") for b in solved)
 
 
-@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05"])
+@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05", "ex08"])
 def test_notebooks_say_level_points_and_minutes_as_declared(lesson):
     cells = stored("exercises", lesson)
     for e in exercises(lesson):
