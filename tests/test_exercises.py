@@ -129,6 +129,14 @@ def test_the_runs_show_what_is_asked_about_them():
     assert np.ptp(val["G"][7:]) < 1e-6 and val["G"][-1] > 1.3 * val["F"][-1]
 
 
+def test_no_right_answer_of_lesson_06_raises():
+    """An oracle that raises asks for that error: none of these means to."""
+    for seed in range(3):
+        for e in exercises("ex06"):
+            for case in e.cases(np.random.default_rng(seed)):
+                e.oracle(*case.args)
+
+
 def test_our_ap50_is_the_packages():
     """The right answer to ex06.ap50 is a plain loop of ours; the package asks COCO's own code."""
     from segutils import metrics
