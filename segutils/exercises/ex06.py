@@ -1131,7 +1131,7 @@ def scene_of(rng, objects, false=2, size=40, found=0.85):
     """
     cells = [(y, x) for y in range(2, size - 9, 12) for x in range(2, size - 9, 12)]
     places, shapes = rng.permutation(cells)[:objects + false], _shapes()
-    truth, said = [], []
+    truth, said, scores = [], [], []
 
     def draw(y, x, shape):
         canvas = np.zeros((size, size), bool)
@@ -1143,10 +1143,11 @@ def scene_of(rng, objects, false=2, size=40, found=0.85):
         if k < objects:
             truth.append(draw(y, x, shape))
         for _ in range(int(rng.random() < found) + int(rng.random() < 0.35) if k < objects else 1):
-            other = shapes[rng.integers(len(shapes))] if rng.random() < 0.3 else shape
-            dy, dx = rng.choice([0, 0, 1, 2], 2)
+            other = shapes[rng.integers(len(shapes))] if rng.random() < 0.2 else shape
+            dy, dx = rng.choice([0, 0, 0, 1, 2], 2)
             said.append(draw(y + dy, x + dx, other))
-    return _found(said, rng.uniform(0.05, 0.99, len(said)), size), _stack(truth, size)
+            scores.append(rng.uniform(0.3, 0.99) if k < objects else rng.uniform(0.05, 0.8))
+    return _found(said, scores, size), _stack(truth, size)
 
 
 def _stack(planes, size):
@@ -1185,7 +1186,8 @@ def _ap_cases(rng):
         Case("one picture without an object", pictures(3, 0, 4)),
     ]
     for numbers in ((3,), (2, 1), (3, 3), (4, 3), (5, 4), (3, 2, 1), (2, 3, 4), (7,)):
-        cases.append(Case(f"{sum(numbers)} objects in {len(numbers)} pictures", pictures(*numbers)))
+        where = f"{len(numbers)} pictures" if len(numbers) > 1 else "one picture"
+        cases.append(Case(f"{sum(numbers)} objects in {where}", pictures(*numbers)))
     return cases
 
 
