@@ -133,7 +133,7 @@ def test_no_right_answer_of_lesson_06_raises():
     """An oracle that raises asks for that error: none of these means to."""
     for seed in range(3):
         for e in exercises("ex06"):
-            for case in e.cases(np.random.default_rng(seed)):
+            for case in e.cases(np.random.default_rng(seed)) if e.oracle else ():
                 e.oracle(*case.args)
 
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 06: FCN, DeepLab, Mask R-CNN
 #
-# Eight exercises on lesson 06. As before: write what is missing, run the cell, read what `check`
+# Nine exercises on lesson 06. As before: write what is missing, run the cell, read what `check`
 # found, and ask `hint("ex06.atrous")` when you are stuck. Nothing here needs a GPU.
 #
 # | exercise | level | points | minutes (an estimate) |
@@ -12,8 +12,9 @@
 # | 4 Non-maximum suppression | core | 3 | 15 |
 # | 5 RoIAlign of one box | core | 4 | 25 |
 # | 6 Instances as a class mask | warm-up | 2 | 10 |
-# | 7 Mask AP50 | stretch | 4 | 30 |
-# | 8 Hold the stride of a backbone | stretch | 3 | 20 |
+# | 7 Mend a fine-tuning that moves what is frozen | core | 3 | 15 |
+# | 8 Mask AP50 | stretch | 4 | 30 |
+# | 9 Hold the stride of a backbone | stretch | 3 | 20 |
 #
 # Inputs are torch tensors. What you return may be tensors, NumPy arrays or plain lists.
 
@@ -27,7 +28,7 @@ from torchvision import ops
 
 from segutils import masks, metrics, show
 from segutils.exercises import check, hint  # noqa: F401  (hint is there for you)
-from segutils.exercises.ex06 import crowd, scene_of, three_found
+from segutils.exercises.ex06 import Small, crowd, scene_of, three_found
 from segutils.street import draw
 
 show.use_style()
@@ -353,7 +354,77 @@ def paint(scores, labels, soft, cut):
 check("ex06.paint", paint)
 
 # %% [markdown]
-# ## 7. Mask AP50
+# ## 7. Mend a fine-tuning that moves what is frozen
+# *core, 3 points, about 15 minutes (an estimate)*
+#
+# A trained backbone gets a new head for other classes, and at first only the head is to learn.
+# This code does it as many do. `Small` is a tiny network with a `backbone` and a `head`; batch norm
+# is in both, and dropout in the head.
+
+
+# %%
+def popular_finetune(net, batches, rate):
+    for p in net.backbone.parameters():
+        p.requires_grad = False
+    net.train()
+    optimizer = torch.optim.AdamW(net.head.parameters(), lr=rate)
+    losses = []
+    for image, target in batches:
+        loss = F.cross_entropy(net(image), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+torch.manual_seed(0)
+net, picture = Small(seed=0), torch.randn(1, 3, 16, 16)
+before = {name: tensor.clone() for name, tensor in net.backbone.state_dict().items()}
+features = net.eval().backbone(picture)  # (1, 8, 16, 16)
+batches = [(2 * torch.randn(4, 3, 16, 16) + 1, torch.randint(3, (4, 16, 16))) for _ in range(8)]
+popular_finetune(net, batches, 0.01)
+
+moved = [k for k, old in before.items() if not torch.equal(old, net.backbone.state_dict()[k])]
+print("others than before:", ", ".join(moved))
+change = (net.eval().backbone(picture) - features).abs().mean() / features.abs().mean()
+print(f"the frozen backbone's features of one picture have changed by {change:.0%}")
+
+# %% [markdown]
+# Write it anew. Afterwards every tensor of `net.backbone.state_dict()` is as it was, to the last
+# bit. While the head learns, the backbone works as it will when it predicts, and no gradients are
+# computed for it. The whole head learns, with its own batch norm and dropout in training.
+
+
+# %%
+def finetune(net, batches, rate):
+    """Train the head of a network, one step for each batch, and leave the backbone alone.
+
+    net: has a backbone and a head, as `Small`; it may come in any mode
+    batches: a list of (image (B, 3, H, W) float32, target (B, H, W) int64), without void
+    rate: the learning rate
+    returns: a list with the loss of each step, floats
+    """
+    ### BEGIN SOLUTION
+    net.train()
+    net.backbone.eval()  # after net.train(), which wakes all layers
+    net.backbone.requires_grad_(False)
+    optimizer = torch.optim.AdamW(net.head.parameters(), lr=rate)
+    losses = []
+    for image, target in batches:
+        loss = F.cross_entropy(net(image), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+    ### END SOLUTION
+
+
+check("ex06.finetune", finetune)
+
+# %% [markdown]
+# ## 8. Mask AP50
 # *stretch, 4 points, about 30 minutes (an estimate)*
 #
 # Average precision is how instances are scored. For one class and an IoU of 0.5, as COCO counts it:
@@ -442,7 +513,7 @@ def ap50(found, truth):
 check("ex06.ap50", ap50)
 
 # %% [markdown]
-# ## 8. Hold the stride of a backbone
+# ## 9. Hold the stride of a backbone
 # *stretch, 3 points, about 20 minutes (an estimate)*
 #
 # A ResNet halves the picture five times: one cell of its last map stands for 32 × 32 pixels.
@@ -509,6 +580,6 @@ check("ex06.hold", hold)
 
 # %% [markdown]
 # ## Where next
-# All eight solved? Then you have written what FCN, DeepLab and Mask R-CNN add to the networks of
+# All nine solved? Then you have written what FCN, DeepLab and Mask R-CNN add to the networks of
 # the lessons before, and what they are scored by. If one of them resisted, lesson 06 shows the same
 # pieces at work in whole networks.

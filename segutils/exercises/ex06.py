@@ -1,14 +1,17 @@
 """The exercises of lesson 06: FCN, DeepLab, Mask R-CNN."""
 
+import copy
 from functools import partial
 
 import cv2
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 from torchvision import ops
 
 from segutils import masks, predict, zoo
+from segutils.exercises.calling import stub
 from segutils.exercises.declare import Case, Exercise, Mistake, Problem
 from segutils.exercises.judging import difference, whole_ids
 
@@ -1380,6 +1383,136 @@ AP50 = Exercise(
 )
 
 
+# ---- finetune --------------------------------------------------------------------------------
+
+
+class Small(nn.Module):
+    """A network in two parts, (B, 3, H, W) -> logits (B, C, H, W): `backbone`, then `head`."""
+
+    def __init__(self, seed=0, classes=3):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.backbone = nn.Sequential(
+                nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+                nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+            self.head = nn.Sequential(
+                nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+                nn.Dropout(0.2), nn.Conv2d(8, classes, 1))
+
+    def forward(self, image):
+        return self.head(self.backbone(image))
+
+
+def _finetune_cases(rng):
+    cases = []
+    for steps in (3, 1, 5):
+        batches = [(torch.from_numpy(rng.normal(0.5, 2, (4, 3, 6, 7)).astype(np.float32)),
+                    torch.from_numpy(rng.integers(0, 3, (4, 6, 7)))) for _ in range(steps)]
+        net = Small(int(rng.integers(2**31)))
+        label = f"{steps} batches" if steps > 1 else "a single batch"
+        cases.append(Case(label, (net.train(steps != 3), batches, 0.01)))
+    return cases
+
+
+def _finetuned(answer, net, batches, rate):
+    """What a fine-tuning gives, and what it does to the network on the way, as plain data."""
+    seen = {"backbone": set(), "head": set(), "graph": False}
+
+    def watch(part):
+        def hook(module, args, out):  # after it, when a hook that sets the mode has run
+            if isinstance(module, nn.BatchNorm2d | nn.Dropout):
+                seen[part].add((type(module).__name__, module.training))
+            seen["graph"] |= part == "backbone" and out.requires_grad
+        return hook
+
+    for part in ("backbone", "head"):
+        for module in net.get_submodule(part).modules():
+            module.register_forward_hook(watch(part))
+    before = copy.deepcopy(net.state_dict())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        losses = answer(net, batches, rate)
+    if losses is None and stub(answer):
+        raise NotImplementedError
+    same = [name for name, old in before.items() if torch.equal(old, net.state_dict()[name])]
+    return {"losses": losses, "same": same, "all": list(before), **seen}
+
+
+_FINETUNE_HINTS = {
+    "weights":
+        "The backbone's weights have moved. Which parameters does your optimizer hold, and which "
+        "of them want a gradient?",
+    "statistics":
+        "The backbone's weights are as before, and yet it is another network: its batch norm "
+        "learned new means and variances. They are buffers and want no gradient; in training mode "
+        "every batch moves them.",
+    "batch_statistics":
+        "All of the backbone comes back as it was, but in training it normalised by the statistics "
+        "of each batch. The head has learned from features that it will never see again.",
+    "head_asleep":
+        "The head was trained in evaluation mode: its dropout sleeps, and its batch norm learns no "
+        "statistics. Only the backbone is frozen.",
+    "head_still":
+        "The head has not moved. Does the optimizer hold its weights, and is there a step after "
+        "each backward?",
+    "part_of_head":
+        "Only a part of the head was trained. All of it is new: every weight and every bias.",
+    "graph":
+        "The result is right, but gradients were computed through the backbone and thrown away: "
+        "that is most of the time and memory of a step. What tells torch that nobody wants them?",
+    "losses": "One loss for each batch is needed, in a list.",
+}
+
+
+def _finetunings(calls):
+    """What is wrong with the fine-tunings, most grave first; None if nothing is."""
+    keys = [_wrong_finetuning(args[1], got) for args, got in calls]
+    key = next((key for key in _FINETUNE_HINTS if key in keys), "")
+    return Problem(key, _FINETUNE_HINTS[key]) if key else None
+
+
+def _wrong_finetuning(batches, got):
+    """The key of what is wrong with one call; "" if nothing is."""
+    moved = set(got["all"]) - set(got["same"])
+    buffers = {name for name in got["all"] if "running" in name or "num_batches" in name}
+    body, head = ({name for name in got["all"] if name.startswith(part)}
+                  for part in ("backbone", "head"))
+    wrong = {
+        "weights": moved & body - buffers,
+        "statistics": moved & body,
+        "batch_statistics": ("BatchNorm2d", True) in got["backbone"],
+        "head_asleep": any(not training for _, training in got["head"]),
+        "head_still": not moved & head - buffers,
+        "part_of_head": head - buffers - moved,
+        "graph": got["graph"],
+        "losses": np.shape(got["losses"]) != (len(batches),),
+    }
+    return next((key for key, holds in wrong.items() if holds), "")
+
+
+FINETUNE = Exercise(
+    name="ex06.finetune",
+    title="Mend a fine-tuning that moves what is frozen",
+    level="core",
+    points=3,
+    minutes=15,
+    cases=_finetune_cases,
+    examine=_finetunings,
+    call=_finetuned,
+    hints=(
+        "Three things freeze a part: no gradient for its parameters, nothing of it in the "
+        "optimizer, and evaluation mode for its layers.",
+        "net.train() sets the mode of *all* layers below it. Each part has a train() and an eval() "
+        "of its own, and what is called last counts.",
+    ),
+    target=lambda: (
+        "Afterwards all tensors of net.backbone.state_dict() are as before to the last bit, the "
+        "running means among them, and all tensors of net.head have moved.", None,
+    ),
+)
+
+
 # ---- hold ------------------------------------------------------------------------------------
 
 
@@ -1497,4 +1630,4 @@ HOLD = Exercise(
     ),
 )
 
-EXERCISES = (ATROUS, BILINEAR, TARGETS, NMS, ROI_ALIGN, PAINT, AP50, HOLD)
+EXERCISES = (ATROUS, BILINEAR, TARGETS, NMS, ROI_ALIGN, PAINT, FINETUNE, AP50, HOLD)

@@ -1,5 +1,7 @@
 """Answers to the exercises of lesson 06, as people write them: stub, wrong ones, valid ones."""
 
+import copy
+
 import cv2
 import numpy as np
 import torch
@@ -7,7 +9,7 @@ import torchmetrics.detection  # noqa: F401  (slow: not on the time of the answe
 from torch.nn import functional as F
 from torchvision import ops
 
-from segutils import masks, metrics, predict
+from segutils import masks, metrics, predict, zoo
 
 # ---- atrous ----------------------------------------------------------------------------------
 
@@ -973,6 +975,112 @@ def ap50_recall(found, truth):
     return sum(right for _, right in _rows(found, truth)) / _count(truth)
 
 
+# ---- finetune --------------------------------------------------------------------------------
+
+
+def finetune_stub(net, batches, rate):
+    """Train the head, and nothing else."""
+    ...  # noqa: PIE790
+
+
+def _steps(net, batches, rate, weights=None):
+    """Train some weights; by default those of the head."""
+    optimizer = torch.optim.AdamW(weights or net.head.parameters(), lr=rate)
+    losses = []
+    for image, target in batches:
+        loss = F.cross_entropy(net(image), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def finetune_right(net, batches, rate):
+    net.train()
+    net.backbone.eval()
+    net.backbone.requires_grad_(False)
+    return _steps(net, batches, rate)
+
+
+def finetune_features(net, batches, rate):
+    """The backbone by itself, and only the head with gradients."""
+    net.backbone.eval()
+    net.head.train()
+    optimizer, losses = torch.optim.SGD(net.head.parameters(), lr=rate), []
+    for image, target in batches:
+        with torch.no_grad():
+            features = net.backbone(image)
+        loss = F.cross_entropy(net.head(features), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return torch.stack(losses)
+
+
+def finetune_package(net, batches, rate):
+    zoo.freeze(net.backbone)
+    net.train()
+    return _steps(net, batches, rate, [p for p in net.parameters() if p.requires_grad])
+
+
+def finetune_popular(net, batches, rate):
+    for p in net.backbone.parameters():
+        p.requires_grad = False
+    net.train()
+    return _steps(net, batches, rate)
+
+
+def finetune_too_early(net, batches, rate):
+    """The mode that is set last counts."""
+    net.backbone.eval()
+    return finetune_popular(net, batches, rate)
+
+
+def finetune_everything(net, batches, rate):
+    net.train()
+    net.backbone.eval()
+    return _steps(net, batches, rate, list(net.parameters()))
+
+
+def finetune_put_back(net, batches, rate):
+    before = copy.deepcopy(net.backbone.state_dict())
+    losses = finetune_popular(net, batches, rate)
+    net.backbone.load_state_dict(before)
+    return losses
+
+
+def finetune_asleep(net, batches, rate):
+    net.backbone.requires_grad_(False)
+    net.eval()
+    return _steps(net, batches, rate)
+
+
+def finetune_last_layer(net, batches, rate):
+    net.train()
+    net.backbone.eval()
+    net.backbone.requires_grad_(False)
+    return _steps(net, batches, rate, list(net.head[-1].parameters()))
+
+
+def finetune_no_step(net, batches, rate):
+    net.train()
+    net.backbone.eval()
+    net.backbone.requires_grad_(False)
+    return [F.cross_entropy(net(image), target).item() for image, target in batches]
+
+
+def finetune_wasteful(net, batches, rate):
+    net.train()
+    net.backbone.eval()
+    return _steps(net, batches, rate)
+
+
+def finetune_last_loss(net, batches, rate):
+    return finetune_right(net, batches, rate)[-1]
+
+
 # ---- hold ------------------------------------------------------------------------------------
 
 
@@ -1073,6 +1181,7 @@ STUBS = {
     "nms": nms_stub,
     "roi_align": roi_stub,
     "paint": paint_stub,
+    "finetune": finetune_stub,
     "ap50": ap50_stub,
     "hold": hold_stub,
 }
@@ -1171,6 +1280,17 @@ WRONG = {
         (paint_void, "rest_is_void"),
         (paint_float, "float_ids"),
     ],
+    "finetune": [
+        (finetune_popular, "statistics"),
+        (finetune_too_early, "statistics"),
+        (finetune_everything, "weights"),
+        (finetune_put_back, "batch_statistics"),
+        (finetune_asleep, "head_asleep"),
+        (finetune_last_layer, "part_of_head"),
+        (finetune_no_step, "head_still"),
+        (finetune_wasteful, "graph"),
+        (finetune_last_loss, "losses"),
+    ],
     "ap50": [
         (ap50_mean_of_pictures, "by_picture"),
         (ap50_as_given, "not_sorted"),
@@ -1207,6 +1327,7 @@ VALID = {
     "nms": [nms_loop, nms_torchvision, nms_matrix, nms_moved],
     "roi_align": [roi_loop, roi_torchvision, roi_grid_sample, roi_products],
     "paint": [paint_loop, paint_upwards, paint_argmax, paint_package],
+    "finetune": [finetune_right, finetune_features, finetune_package],
     "ap50": [ap50_loop, ap50_coco, ap50_torch],
     "hold": [hold_walk, hold_by_product, hold_lists],
 }
