@@ -216,7 +216,7 @@ def instance_ap(predictions, targets):
 
     metric = MeanAveragePrecision(iou_type="segm", class_metrics=True)
     predictions, targets = list(predictions), list(targets)
-    metric.update(predictions, targets)
+    metric.update(predictions, _with_empty_ones(targets))
     found = {name: value.reshape(-1).tolist() for name, value in metric.compute().items()}
 
     counted = [t["labels"][t["iscrowd"] == 0] if "iscrowd" in t else t["labels"] for t in targets]
@@ -231,6 +231,21 @@ def instance_ap(predictions, targets):
     each = zip(found["classes"], map(score, found.get("map_per_class", [])), strict=False)
     names = {"ap": "map", "ap50": "map_50", "ap75": "map_75"}
     return {**{ours: score(found[n][0]) for ours, n in names.items()}, "per_class": dict(each)}
+
+
+def _with_empty_ones(targets):
+    """Targets, with an object that counts nowhere in each picture that has none.
+
+    torchmetrics leaves out a picture without objects, and its false alarms with it.
+    """
+    labels = [target["labels"][:1] for target in targets if len(target["labels"])]
+    filled = []
+    for target in targets:
+        if labels and not len(target["labels"]):
+            empty = target["masks"].new_zeros((1, *target["masks"].shape[-2:]))
+            target = {"masks": empty, "labels": labels[0], "iscrowd": labels[0].new_ones(1)}
+        filled.append(target)
+    return filled
 
 
 # The pieces that the metrics share.

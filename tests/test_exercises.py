@@ -18,7 +18,7 @@ import torch
 from answers import row, table
 
 from segutils import masks
-from segutils.exercises import check, ex01, ex05, ex08, exercise, exercises, hint, showing
+from segutils.exercises import check, ex01, ex05, ex06, ex08, exercise, exercises, hint, showing
 from segutils.exercises.calling import Screen, collect
 from segutils.exercises.declare import LEVELS
 from segutils.exercises.judging import difference, judge
@@ -75,7 +75,7 @@ def test_each_exercise_says_what_a_student_and_a_teacher_need():
         assert len(set(keys)) == len(keys)
         caption, picture = e.target()
         assert caption and (picture is None or (picture.ndim, picture.dtype) == (3, np.uint8))
-    for lesson in ("ex01", "ex02", "ex03", "ex04", "ex05", "ex08"):
+    for lesson in ("ex01", "ex02", "ex03", "ex04", "ex05", "ex06", "ex08"):
         assert len(exercises(lesson)) >= 4
 
 
@@ -127,6 +127,61 @@ def test_the_runs_show_what_is_asked_about_them():
     assert train["E"][:5].min() > 2 and np.abs(np.diff(val["E"])).max() > 0.2
     assert np.allclose(train["F"], val["F"], atol=0.12) and iou["F"][-1] > 0.65
     assert np.ptp(val["G"][7:]) < 1e-6 and val["G"][-1] > 1.3 * val["F"][-1]
+
+
+def test_no_right_answer_of_lesson_06_raises():
+    """An oracle that raises asks for that error: none of these means to."""
+    for seed in range(3):
+        for e in exercises("ex06"):
+            for case in e.cases(np.random.default_rng(seed)) if e.oracle else ():
+                e.oracle(*case.args)
+
+
+def test_our_ap50_is_the_packages():
+    """The right answer to ex06.ap50 is a plain loop of ours; the package asks COCO's own code."""
+    from segutils import metrics
+
+    for seed in range(3):
+        for case in exercise("ex06.ap50").cases(np.random.default_rng(seed)):
+            found, truth = case.args
+            labels = [torch.ones(len(f["scores"]), dtype=torch.int64) for f in found]
+            said = [{**f, "labels": ones} for f, ones in zip(found, labels, strict=True)]
+            true = [{"masks": t, "labels": torch.ones(len(t), dtype=torch.int64)} for t in truth]
+            wanted = metrics.instance_ap(said, true)["ap50"]
+            assert ex06._ap50(found, truth) == pytest.approx(wanted, abs=1e-6), case.label
+
+
+def test_a_bilinear_weight_stretches_as_interpolate_does():
+    for factor in range(1, 7):
+        logits = torch.rand(2, 3, 6, 7, dtype=torch.float64)
+        weight = torch.from_numpy(ex06._bilinear(factor, 3))
+        pad = (weight.shape[-1] - factor) // 2
+        got = torch.nn.functional.conv_transpose2d(logits, weight, stride=factor, padding=pad)
+        wanted = torch.nn.functional.interpolate(logits, scale_factor=factor, mode="bilinear")
+        assert got.shape == wanted.shape
+        inside = (..., slice(factor, -factor), slice(factor, -factor))
+        assert torch.allclose(got[inside], wanted[inside])
+
+
+def test_a_held_network_gives_what_the_strided_one_gives():
+    """Every r-th result, with random weights, and none is equal without the rates."""
+    for case in exercise("ex06.hold").cases(np.random.default_rng(0)):
+        layers, stride = case.args
+        weights = [torch.rand(1, 1, k, dtype=torch.float64) for k, _ in layers]
+
+        def run(held, weights=weights):
+            x = torch.sin(torch.arange(192, dtype=torch.float64) ** 1.3)[None, None]
+            for w, (step, rate) in zip(weights, held, strict=True):
+                pad = rate * (w.shape[-1] // 2)
+                x = torch.nn.functional.conv1d(x, w, stride=step, dilation=rate, padding=pad)
+            return x[0, 0]
+
+        trained, held = run([(step, 1) for _, step in layers]), ex06._hold(layers, stride)
+        every = len(run(held)) // len(trained)
+        assert len(run(held)) >= 192 // stride
+        assert torch.allclose(run(held)[::every], trained)
+        naive = run([(step, 1) for step, _ in held])
+        assert every == 1 or not torch.allclose(naive[::every], trained)
 
 
 def test_the_planted_faults_are_there_and_nowhere_else():
@@ -467,6 +522,9 @@ def boxes(folder, lesson):
     return [text.split("\n")[0] for text in texts if text[:1] in "✓✗○" and text]
 
 
+@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05", "ex06"])
+
+
 @pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05", "ex08"])
 def test_editions_ask_every_exercise_and_solve_it(lesson):
     names = {e.name for e in exercises(lesson)}
@@ -475,6 +533,9 @@ def test_editions_ask_every_exercise_and_solve_it(lesson):
     assert all(b.startswith("○") for b in blank)
     assert {b.split()[1].rstrip(":") for b in solved} == names
     assert all(b.startswith("✓") for b in solved)
+
+
+@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05", "ex06"])
 
 
 @pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05", "ex08"])

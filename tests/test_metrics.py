@@ -481,6 +481,18 @@ def test_instance_ap_of_nothing():
     assert math.isnan(instance_ap([wrong], [none])["ap"])
 
 
+def test_instance_ap_counts_false_alarms_where_nothing_is():
+    """In a picture without objects too, wherever it stands."""
+    none = {"masks": masks(), "labels": torch.zeros(0, dtype=torch.int64)}
+    one = {"masks": masks((0, 0, 8, 8)), "labels": torch.tensor([1])}
+    sure, less = ({**one, "scores": torch.tensor([score])} for score in (0.9, 0.8))
+    # the false alarm comes first: precision 0, then 1/2 at recall 1, so 1/2 at all 101 recalls
+    for pictures in ([(sure, none), (less, one)], [(less, one), (sure, none)]):
+        ap = instance_ap(*zip(*pictures, strict=True))
+        assert ap["ap50"] == ap["ap"] == pytest.approx(0.5)
+        assert ap["per_class"] == {1: pytest.approx(0.5)}
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a CUDA card")
 def test_same_on_cuda():
     rng = np.random.default_rng(4)

@@ -28,6 +28,7 @@ LESSONS = {
     "ex03": "segutils.exercises.ex03",
     "ex04": "segutils.exercises.ex04",
     "ex05": "segutils.exercises.ex05",
+    "ex06": "segutils.exercises.ex06",
     "ex08": "segutils.exercises.ex08",
 }
 SEED = 0  # of the cases that students see; grading draws its own
