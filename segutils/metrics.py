@@ -207,7 +207,8 @@ def instance_ap(predictions, targets):
 
     ``predictions``: of each picture a dict of ``masks`` (N, H, W) bool, ``scores`` (N,) float and
     ``labels`` (N,) int; ``targets``: dicts of ``masks`` and ``labels``, and ``iscrowd`` (N,) int
-    if there are objects that count nowhere: a prediction on one is neither right nor wrong.
+    if there are objects that count nowhere: a prediction on one is neither right nor wrong. What
+    is predicted in a picture without objects is a false alarm like any other.
     Returns a dict of floats 0 … 1: ``ap`` (mean over IoU 0.50 to 0.95), ``ap50``, ``ap75``, and
     ``per_class``, a dict from label to ap. NaN (not COCO's -1) where there is no object to find.
     Lin et al. 2014. Lesson 06.
@@ -216,7 +217,9 @@ def instance_ap(predictions, targets):
 
     metric = MeanAveragePrecision(iou_type="segm", class_metrics=True)
     predictions, targets = list(predictions), list(targets)
-    metric.update(predictions, targets)
+    labels = torch.cat([t["labels"] for t in targets]).tolist() if targets else []
+    metric.update(predictions, [_kept(t, p, labels)
+                                for t, p in zip(targets, predictions, strict=True)])
     found = {name: value.reshape(-1).tolist() for name, value in metric.compute().items()}
 
     counted = [t["labels"][t["iscrowd"] == 0] if "iscrowd" in t else t["labels"] for t in targets]
@@ -234,6 +237,18 @@ def instance_ap(predictions, targets):
 
 
 # The pieces that the metrics share.
+
+
+def _kept(target, prediction, labels):
+    """The target, or without objects a crowd that is nowhere, of a class that others have.
+
+    torchmetrics leaves out pictures without masks, and all that was said there (1.9.0).
+    """
+    if len(target["labels"]) or not len(prediction["labels"]) or not labels:
+        return target
+    one = prediction["labels"].new_ones(1)
+    return {"masks": torch.zeros_like(prediction["masks"][:1]), "labels": one * labels[0],
+            "iscrowd": one}
 
 
 def _ids(pred, target, classes, ignore_index):

@@ -481,6 +481,21 @@ def test_instance_ap_of_nothing():
     assert math.isnan(instance_ap([wrong], [none])["ap"])
 
 
+def test_a_false_alarm_in_a_picture_without_objects_counts():
+    one = {"masks": masks((0, 0, 8, 8)), "labels": torch.tensor([1])}
+    none = {"masks": masks(), "labels": torch.zeros(0, dtype=torch.int64)}
+    right, alarm = ({**one, "scores": torch.tensor([score])} for score in (0.5, 0.9))
+    # the false alarm comes first, so the precision is 1/2 at every recall; left out, it were 1
+    for truth in ([one, none], [none, one]):
+        said = [alarm, right] if truth[0] is none else [right, alarm]
+        ap = instance_ap(said, truth)
+        assert ap["ap"] == ap["ap50"] == pytest.approx(0.5) and ap["per_class"] == {1: ap["ap"]}
+    quiet = {**none, "scores": torch.zeros(0)}
+    assert instance_ap([right, quiet], [one, none])["ap"] == 1
+    other = {**alarm, "labels": torch.tensor([2])}         # of a class that nobody asks for
+    assert instance_ap([right, other], [one, none])["ap"] == 1
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a CUDA card")
 def test_same_on_cuda():
     rng = np.random.default_rng(4)
