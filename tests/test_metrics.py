@@ -481,6 +481,16 @@ def test_instance_ap_of_nothing():
     assert math.isnan(instance_ap([wrong], [none])["ap"])
 
 
+def test_three_of_five_reach_a_recall_of_six_tenths():
+    five = masks(*((0, 4 * k, 5, 4) for k in range(5)))
+    truth = {"masks": five, "labels": torch.ones(5, dtype=torch.int64)}
+    found = {"masks": five[:3], "labels": truth["labels"][:3], "scores": torch.rand(3)}
+    assert instance_ap([found], [truth])["ap"] == pytest.approx(61 / 101)   # recalls 0 to 0.60
+    cut = {"masks": masks((0, 0, 5, 5)), "labels": torch.ones(1, dtype=torch.int64)}
+    part = {"masks": masks((0, 0, 5, 3)), "labels": cut["labels"], "scores": torch.ones(1)}
+    assert instance_ap([part], [cut])["ap"] == pytest.approx(0.3)           # IoU 0.6: 3 of 10
+
+
 def test_a_false_alarm_in_a_picture_without_objects_counts():
     one = {"masks": masks((0, 0, 8, 8)), "labels": torch.tensor([1])}
     none = {"masks": masks(), "labels": torch.zeros(0, dtype=torch.int64)}
