@@ -141,12 +141,12 @@ print(tuple(slid(small).shape), "and", tuple(slid(large).shape))
 # One answer, and 3×3 answers: the old classifier, asked at nine places in one go.
 #
 # Our FCN is that: a ResNet without its classifier, a few layers, a 1×1 convolution to three
-# classes. Its map of answers is coarse, one for 8×8 pixels: its **stride** is 8. The last step
+# classes. Its map of answers is coarse, one for 4×4 pixels: its **stride** is 4. The last step
 # stretches the scores to the size of the picture.
 
 # %%
 with torch.no_grad():
-    coarse = fcn.classifier(fcn.backbone(x)["out"])                      # (1, 3, 16, 16)
+    coarse = fcn.classifier(fcn.backbone(x)["out"])                      # (1, 3, 32, 32)
     whole = F.interpolate(coarse, size=(128, 128), mode="bilinear")      # (1, 3, 128, 128)
     assert torch.allclose(whole, fcn(x), atol=1e-5), "and that is all that an FCN does"
 show.grid([image, coarse[0, 2], whole[0, 2], show.overlay(image, whole[0].argmax(0).numpy(), 0.6)],
@@ -188,6 +188,8 @@ plt.show()
 assert metrics.iou(best[32], targets, 3)[1] < 0.2, "what the grid has lost, no network can find"
 
 # %% [markdown]
+# For that reason the FCN and the DeepLab of this course have a stride of 4.
+#
 # ## 4 32s, 16s, 8s: finer scores, added
 #
 # A deep map knows *what*, and an early one knows *where*. FCN's second idea: ask for scores at
@@ -402,7 +404,7 @@ assert (counts[1, 2, 4] > 0).sum() == 15**2 and (counts[4, 4, 4] > 0).sum() == 7
 # Any backbone can be held at a larger map: where it would halve it no longer does, and all later
 # kernels are spread to twice the distance. Every weight stays as it was, and every second place of
 # the larger map is what the smaller one had. `zoo.hold_stride` does that, and the option
-# `output_stride` asks for it. The shipped DeepLab has 8. Here it is at 16, 8 and 4.
+# `output_stride` asks for it. The shipped DeepLab has 4. Here it is at 16, 8 and 4.
 
 # %%
 def at_stride(stride):
@@ -417,8 +419,8 @@ with torch.no_grad():
 assert all(torch.allclose(deep[s][..., ::2, ::2], deep[2 * s], 1e-4, 1e-4) for s in (4, 8))
 
 # %% [markdown]
-# **Before you run it**: half the stride, four times the places. What does it cost, and what does it
-# gain a network that was trained at 8?
+# **Before you run it**: half the stride, four times the places. What does each step cost? And what
+# becomes of the answers of a network that was trained at 4, when it is asked at 16?
 
 # %%
 full, full_targets = first(24, "val", "full")
@@ -450,21 +452,24 @@ def aspp(x, layer):
     return layer.project(torch.cat(branches, dim=1))                     # (B, width, h, w)
 
 # %% [markdown]
-# Our maps are 16×16, and our rates 3, 6, 9. We draw which pixels the middle place reads.
+# Our maps are 32×32, and our rates 6, 12, 18. We draw which pixels the middle place reads.
 #
-# **Before you look**: at rate 9, how many of the nine lie within the picture?
+# **Before you look**: at rate 18, how many of the nine lie within the picture?
 
 # %%
+stride, rates = deeplab.config["output_stride"], deeplab.config["rates"]
+head, features = deeplab.classifier[0], deep[stride]                     # (1, 256, 32, 32)
 with torch.no_grad():
-    assert torch.allclose(aspp(deep[8], deeplab.classifier[0]), deeplab.classifier[0](deep[8]),
-                          atol=1e-5), "and torchvision's layer says the same"
+    assert torch.allclose(aspp(features, head), head(features), atol=1e-5), "as torchvision's"
 fig, ax = plt.subplots(figsize=(4.6, 4))
 ax.imshow(image)
 taps = np.stack(np.meshgrid((-1, 0, 1), (-1, 0, 1))).reshape(2, 9)
-for colour, marker, rate in zip(show.LINES[1:], "o^s", (3, 6, 9), strict=False):
-    ax.plot(*(67.5 + 8 * rate * taps), marker, color=colour, mec="white", label=f"rate {rate}")
-    inside = atrous_conv(torch.ones(1, 1, 16, 16), torch.ones(1, 1, 3, 3), rate).mean() / 9
-    print(f"rate {rate}: {inside:.0%} of all that is read lies within the map")
+whole = torch.ones(1, 1, 128 // stride, 128 // stride)
+for colour, marker, rate in zip(show.LINES[1:], "o^s", rates, strict=False):
+    at = 63.5 + stride / 2 + stride * rate * taps                        # (2, 9) x and y in pixels
+    ax.plot(*at, marker, color=colour, mec="white", label=f"rate {rate}")
+    inside = atrous_conv(whole, torch.ones(1, 1, 3, 3), rate).mean() / 9
+    print(f"rate {rate:2}: {inside:.0%} of all that is read lies within the map")
 ax.set(xlim=(-12, 144), ylim=(144, -12), xticks=[], yticks=[], facecolor="#DDDDDD")
 fig.legend(loc="outside right upper", fontsize=9)
 show.below(fig, "Nine places for each rate. Those on grey read zeros.")
@@ -490,10 +495,10 @@ with torch.no_grad():
     means = conv(deeplab.backbone(full)["out"].mean(dim=(2, 3), keepdim=True))     # (24, C, 1, 1)
     strips = [norm(means), torch.cat([norm.train()(torch.stack([m, m]))[:1] for m in means])]
 try:
-    torchvisions.segmentation.deeplabv3.ASPP(256, (3, 6, 9), 64)(deep[8])
+    torchvisions.segmentation.deeplabv3.ASPP(256, rates, 64)(features)
 except ValueError as error:
     print("one picture:", error)
-greys = [np.uint8(255 * s[:8, :96, 0, 0].sigmoid()).repeat(4, axis=0) for s in strips]
+greys = [np.uint8(255 * s[:8, :64, 0, 0].sigmoid()).repeat(3, axis=0) for s in strips]
 show.grid([np.dstack([grey] * 3) for grey in greys], ["eval mode", "training mode, shown twice"],
           side=5, caption="The branch of the mean: a row for each of eight pictures.")
 plt.show()
@@ -725,8 +730,8 @@ for aligned in (True, False):
 # first and takes maxima: its answer is one and the same. At stride 4 rounding moves an edge by up
 # to 2 pixels, at 16 by up to 8. For naming a thing that may do. For its outline?
 #
-# (`aligned=False` forgets that a cell's middle is half a cell in. torchvision's Mask R-CNN has it
-# so for the sake of its older weights, and all of them were trained with it.)
+# (`aligned=False` forgets that a cell's middle is half a cell in. torchvision's Mask R-CNN does it
+# so, all the time; what it learns makes up for it.)
 #
 # ## 14 From 28×28 back to the picture
 #
@@ -990,6 +995,7 @@ for picture, target, _ in (street[k] for k in (9, 40, 52, 7)):
 show.grid(drawn, ["truth", *NAMES.values()], columns=5, side=2.2, legend=show.error_legend(),
           caption="The errors of each. Look at outlines, at small people, and at whole things.")
 plt.show()
+assert metrics.iou(predict(unet, picture).ids, target, 3)[2] > 0.6, "the last one has cars"
 
 # %% [markdown]
 # ## 20 The table
@@ -1020,10 +1026,9 @@ for name, row in table.items():
              *row["by_size"].values(), row["ap"], row["ap50"]]
     print(f"{NAMES[name]:11}" + "".join(f"{cell:9.3f}" for cell in cells))
     assert abs(row["miou"] - json.loads(abouts[name]["test"])["miou"]) < 0.005, "other weights"
-for name, runs in record.get("seeds", {}).items():
-    print(f"{NAMES[name]:11} in a shorter run, {len(runs['miou'])} seeds: mIoU "
-          f"{min(runs['miou']):.3f} to {max(runs['miou']):.3f}")
-
+for name, runs in record["seeds"]["miou"].items() if "seeds" in record else ():
+    print(f"{NAMES[name]:11} over {len(runs)} short runs: validation mIoU {min(runs):.3f} to "
+          f"{max(runs):.3f}")
 costs = {"M weights": ("parameters", 1e6, ".1f"), "GFLOPs": ("flops", 1e9, ".2f"),
          "time": ("ratio", 1, ".1f"), "peak MB": ("peak_mb", 1, ".0f"),
          "min. of training": ("minutes", 1, ".0f"), "pictures seen": ("pictures_seen", 1, ",.0f")}
@@ -1046,10 +1051,10 @@ plt.show()
 # %% [markdown]
 # ## 21 What the table does not say
 #
-# - **Which family is better.** It ranks four *files*. Each has its backbone, its recipe and its
-#   time on one machine; minutes and pictures seen stand in the table because they differ.
-# - **How much is chance.** One run each, unless seeds are listed. Lesson 05 saw runs of one recipe
-#   differ by as much as some rows may do here.
+# - **Which family is better.** It ranks four *files*. Each has its backbone, its settings and its
+#   run; how long that took, and how many pictures it saw, stands in the table.
+# - **How much is chance.** One long run each. Lesson 05 saw runs of one recipe differ by as much as
+#   some rows may do here; where short runs over several seeds are listed, look how far they spread.
 # - **What they were made for.** Mask R-CNN never trained on class masks, and is scored on them by
 #   `paint`, with a cut at 0.5 that nobody tuned. The other three never saw a single *thing*, and
 #   are scored on AP by `parts`. Read mIoU for the three and AP for Mask R-CNN, and the other cells
@@ -1258,9 +1263,9 @@ plt.show()
 # ## Exercises
 #
 # In [exercises/ex06_fcn_deeplab_maskrcnn.ipynb](exercises/ex06_fcn_deeplab_maskrcnn.ipynb), with
-# checks that answer at once: an atrous convolution, a transposed convolution set to bilinear,
-# RoIAlign, NMS, a mask AP on a tiny example, targets for Mask R-CNN from an instance map, and
-# instances scored as a class mask.
+# checks that answer at once: `ex06.atrous`, `ex06.bilinear` (the stamp of a transposed
+# convolution), `ex06.targets` (from an instance map), `ex06.nms`, `ex06.roi_align`, `ex06.paint`
+# (instances as a class mask), `ex06.ap50`, and `ex06.hold` (the stride of a backbone).
 #
 # Without a check: name three things in the table that would change if the pictures were yours.
 #
