@@ -21,7 +21,12 @@ from lessons import definitions
 from matplotlib.path import Path as Outline
 from pycocotools import mask as coco
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision import ops
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from segutils import augment, checkpoint, explorer, losses, masks, metrics, show, train, unet
 from segutils.datasets import FolderPairs
@@ -945,6 +950,255 @@ def test_05_a_file_is_on_the_disk_before_it_has_its_name(m05, tmp_path, monkeypa
                             call(*a))
     m05.write_atomic(tmp_path / "state", b"data")
     assert order[:2] == ["fsync", "replace"]
+
+
+# ---- lesson 06: FCN, DeepLab, Mask R-CNN --------------------------------------------------------
+
+
+def library_roi_align(feature, box, size, scale=1.0, samples=2, aligned=True):
+    return ops.roi_align(feature[None], [box[None]], size, scale, samples, aligned)[0]
+
+
+def library_anchors(side, stride, cells, ratios=(0.5, 1.0, 2.0)):
+    maker, pixels = AnchorGenerator(((side,),), (tuple(ratios),)), stride * cells
+    pictures = ImageList(torch.zeros(1, 3, pixels, pixels), [(pixels, pixels)])
+    return maker(pictures, [torch.zeros(1, 1, cells, cells)])[0]
+
+
+def library_precision(pictures, threshold=0.5):
+    ones = [torch.ones(max(len(s), len(t)), dtype=torch.int64) for s, _, t in pictures]
+    found = [{"scores": s, "masks": m, "labels": one[:len(s)]}
+             for (s, m, _), one in zip(pictures, ones, strict=True)]
+    truth = [{"masks": t, "labels": one[:len(t)]}
+             for (*_, t), one in zip(pictures, ones, strict=True)]
+    return metrics.instance_ap(found, truth)[f"ap{round(100 * threshold)}"]
+
+
+@pytest.fixture(params=["library", "lesson"], scope="module")
+def m06(request):
+    """What lesson 06 builds: torch's, torchvision's and pycocotools' own, or the lesson's."""
+    if request.param == "lesson":
+        return definitions("06_fcn_deeplab_maskrcnn")
+    return SimpleNamespace(
+        enlarge=lambda x, factor: F.interpolate(x, scale_factor=factor, mode="bilinear"),
+        atrous_conv=lambda x, weight, rate: F.conv2d(
+            x, weight, dilation=rate, padding=rate * (weight.shape[-1] // 2)),
+        anchor_grid=library_anchors, box_iou=ops.box_iou, nms=ops.nms,
+        roi_align=library_roi_align, average_precision=library_precision)
+
+
+@pytest.fixture(scope="module")
+def lesson06():
+    return definitions("06_fcn_deeplab_maskrcnn")
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3)])
+def test_06_a_linear_layer_is_a_convolution(lesson06, height, width, bias):
+    linear, x = nn.Linear(4 * height * width, 5, bias=bias), torch.randn(2, 4, 5, 6)
+    conv = lesson06.as_convolution(linear, height, width)
+    assert conv.kernel_size == (height, width) and (conv.bias is not None) == bias
+    out = conv(x)
+    assert out.shape == (2, 5, 6 - height, 7 - width)
+    for i, j in product(range(out.shape[2]), range(out.shape[3])):
+        patch = x[:, :, i:i + height, j:j + width].flatten(1)
+        assert torch.allclose(out[:, :, i, j], linear(patch), atol=1e-5)
+
+
+def between(line, at):
+    """The value of a row of numbers at a place between them; beyond its ends, the last one."""
+    at = min(max(at, 0), len(line) - 1)
+    low = int(at)
+    return line[low] + (at - low) * (line[min(low + 1, len(line) - 1)] - line[low])
+
+
+@pytest.mark.parametrize("factor", range(1, 9))
+def test_06_enlarging_is_bilinear(m06, factor):
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    out = m06.enlarge(x, factor)
+    assert out.shape == (2, 3, 4 * factor, 5 * factor)
+    picture = x[1, 2].numpy()
+    for y, z in product(range(4 * factor), range(5 * factor)):
+        column = [between(row, (z + 0.5) / factor - 0.5) for row in picture]
+        want = between(column, (y + 0.5) / factor - 0.5)
+        assert out[1, 2, y, z].item() == pytest.approx(want, abs=1e-5)
+
+
+@pytest.mark.parametrize("factor", range(1, 9))
+def test_06_stamps_add_up_to_one_everywhere(lesson06, factor):
+    stamp = lesson06.bilinear_kernel(factor)
+    assert torch.equal(stamp, stamp.T) and torch.allclose(stamp, stamp.flip(0))
+    side = -(-len(stamp) // factor) * factor               # cut into tiles of factor × factor
+    tiles = F.pad(stamp, (0, side - len(stamp)) * 2).unfold(0, factor, factor).unfold(
+        1, factor, factor)
+    assert torch.allclose(tiles.sum(dim=(0, 1)), torch.ones(factor, factor), atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "rate"), [(1, 1), (1, 3), (3, 1), (3, 2), (3, 5), (5, 2)])
+def test_06_atrous_convolution_reads_places_apart(m06, size, rate):
+    x = torch.randn(2, 3, 6, 7, dtype=torch.float64)
+    weight = torch.randn(4, 3, size, size, dtype=torch.float64)
+    out = m06.atrous_conv(x, weight, rate)
+    assert out.shape == (2, 4, 6, 7)
+    for b, o, y, z in product(range(2), range(4), range(6), range(7)):
+        want = 0.0
+        for i, j in product(range(size), repeat=2):
+            v, u = y + rate * (i - size // 2), z + rate * (j - size // 2)
+            if 0 <= v < 6 and 0 <= u < 7:
+                want += float((x[b, :, v, u] * weight[o, :, i, j]).sum())
+        assert out[b, o, y, z].item() == pytest.approx(want, abs=1e-5)
+
+
+def test_06_aspp_is_torchvisions(lesson06):
+    torch.manual_seed(0)
+    layer = ASPP(6, (1, 3, 9), 8)
+    for _ in range(3):
+        layer(torch.randn(4, 6, 7, 5))                     # so that its norms have statistics
+    for norm in layer.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.weight, 0.5, 2)
+            nn.init.uniform_(norm.bias)
+    x = torch.randn(2, 6, 7, 5)
+    with torch.no_grad():
+        assert torch.allclose(lesson06.aspp(x, layer.eval()), layer(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "stride", "cells", "ratios"), [
+    (10, 4, 8, (0.5, 1.0, 2.0)), (40, 16, 3, (0.5, 1.0, 2.0)), (33, 8, 2, (1.0,)),
+    (64, 32, 1, (0.25, 3.0))])
+def test_06_anchors_stand_at_every_place(m06, side, stride, cells, ratios):
+    want = []
+    for y, x in product(range(cells), repeat=2):
+        for ratio in ratios:
+            high, wide = side * ratio**0.5 / 2, side / ratio**0.5 / 2
+            want.append([x * stride + round(-wide), y * stride + round(-high),
+                         x * stride + round(wide), y * stride + round(high)])
+    assert m06.anchor_grid(side, stride, cells, ratios).tolist() == want
+
+
+BOXES_06 = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 9),
+                              st.integers(1, 9)), min_size=1, max_size=9)
+
+
+def covered(box):
+    x0, y0, x1, y1 = map(int, box)
+    return set(product(range(x0, x1), range(y0, y1)))
+
+
+def shared_06(a, b):
+    return Fraction(len(covered(a) & covered(b)), len(covered(a) | covered(b)))
+
+
+def boxes_06(corners):
+    return torch.tensor([[x, y, x + w, y + h] for x, y, w, h in corners], dtype=torch.float32)
+
+
+@given(a=BOXES_06, b=BOXES_06)
+def test_06_iou_of_boxes_counts_pixels(m06, a, b):
+    a, b = boxes_06(a), boxes_06(b)
+    got = m06.box_iou(a, b)
+    assert got.shape == (len(a), len(b))
+    want = [[float(shared_06(p, q)) for q in b.tolist()] for p in a.tolist()]
+    assert np.allclose(got, want, atol=1e-5)
+
+
+@given(corners=BOXES_06, order=st.randoms(use_true_random=False),
+       threshold=st.sampled_from([0.0, 0.31, 0.5, 0.69]))    # 0.3 and 0.7 differ in fp32: no ties
+def test_06_nms_keeps_the_best_of_what_overlaps(m06, corners, order, threshold):
+    boxes = boxes_06(corners)
+    scores = [k / 10 for k in range(len(corners))]
+    order.shuffle(scores)
+    kept = m06.nms(boxes, torch.tensor(scores), threshold).tolist()
+    want = []
+    for k in sorted(range(len(boxes)), key=lambda k: -scores[k]):
+        if all(shared_06(boxes[k], boxes[j]) <= Fraction(threshold) for j in want):
+            want.append(k)
+    assert kept == want
+
+
+def test_06_nms_of_nothing_is_nothing(m06):
+    assert m06.nms(torch.zeros(0, 4), torch.zeros(0), 0.5).tolist() == []
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize(("size", "scale", "samples"), [(1, 1.0, 1), (2, 1.0, 2), (7, 0.25, 2),
+                                                        (3, 0.5, 4)])
+def test_06_roi_align_reads_between_the_numbers(m06, size, scale, samples, aligned):
+    rng = np.random.default_rng(0)
+    feature = rng.normal(size=(2, 6, 8))
+    limits = np.array([8, 6]) / scale
+    boxes = [np.concatenate([low, low + (limits - low) * rng.uniform(0.05, 1, 2)])
+             for low in rng.uniform(0, 0.9, (12, 2)) * limits]
+    boxes.append(np.array([0, 0, *limits]))                # all of it: points beyond the middles
+    for box in boxes:
+        got = m06.roi_align(torch.from_numpy(feature), torch.from_numpy(box), size, scale, samples,
+                            aligned)
+        x0, y0, x1, y1 = box * scale - 0.5 * aligned
+        if not aligned:
+            x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
+        for c, i, j in product(range(2), range(size), range(size)):
+            values = []
+            for p, q in product(range(samples), repeat=2):
+                y = y0 + (y1 - y0) * (i + (p + 0.5) / samples) / size
+                x = x0 + (x1 - x0) * (j + (q + 0.5) / samples) / size
+                values.append(between([between(row, x) for row in feature[c]], y))
+            assert got[c, i, j].item() == pytest.approx(np.mean(values), abs=1e-5)
+
+
+def answers_06(seed):
+    """Pictures with true masks, and answers that are some of them moved, and some noise."""
+    rng, pictures = np.random.default_rng(seed), []
+    for _ in range(int(rng.integers(1, 4))):
+        true = [blob_06(rng) for _ in range(int(rng.integers(0, 4)))]
+        found = [np.roll(t, int(rng.random() < 0.4), 1) for t in true if rng.random() < 0.9]
+        found += [blob_06(rng) for _ in range(int(rng.integers(0, 2)))]
+        stack = [np.stack(each) if each else np.zeros((0, 24, 24), bool) for each in (found, true)]
+        scores = torch.from_numpy(rng.permutation(100)[:len(found)] / 100 + rng.random() / 1000)
+        pictures.append((scores.float(), *map(torch.from_numpy, stack)))
+    return pictures
+
+
+def blob_06(rng):
+    y, x, h, w = *rng.integers(2, 14, 2), *rng.integers(3, 9, 2)
+    blob = np.zeros((24, 24), bool)
+    blob[y:y + h, x:x + w] = rng.random((h, w)) < 0.9
+    return blob
+
+
+def precision_06(pictures, threshold):
+    """The oracle: answers one by one, as sets of pixels, and fractions for their IoU."""
+    answers, free = [], {}
+    for number, (scores, found, true) in enumerate(pictures):
+        free[number] = {k: set(map(tuple, np.argwhere(t.numpy()))) for k, t in enumerate(true)}
+        answers += [(s, number, set(map(tuple, np.argwhere(m.numpy()))))
+                    for s, m in zip(scores.tolist(), found, strict=True)]
+    count, hits, points = sum(map(len, free.values())), 0, []
+    for seen, (_, number, pixels) in enumerate(sorted(answers, key=lambda a: -a[0]), 1):
+        overlaps = {k: Fraction(len(pixels & t), len(pixels | t)) for k, t in free[number].items()}
+        best = max(overlaps, key=overlaps.get, default=None)
+        if best is not None and overlaps[best] >= Fraction(threshold):
+            del free[number][best]
+            hits += 1
+        points.append((hits / count, hits / seen))
+    levels = np.linspace(0, 1, 101)
+    return np.mean([max((p for r, p in points if r >= level), default=0) for level in levels])
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.75])
+def test_06_average_precision_is_cocos(m06, threshold):
+    scores = []
+    for seed in range(40):
+        pictures = answers_06(seed)
+        if sum(len(true) for *_, true in pictures) and sum(len(s) for s, *_ in pictures):
+            want = precision_06(pictures, threshold)
+            assert m06.average_precision(pictures, threshold) == pytest.approx(want, abs=1e-5), seed
+            scores.append(want)
+    assert len(scores) > 20 and 0 < np.mean(scores) < 1 and len(set(scores)) > 10
+
+
+def test_06_no_answer_is_an_ap_of_nothing(m06):
+    true = torch.ones(2, 4, 4, dtype=torch.bool)
+    assert m06.average_precision([(torch.zeros(0), true[:0], true)]) == 0
 
 
 # ---- lesson 08: the overlay explorer ------------------------------------------------------------

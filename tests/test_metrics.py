@@ -481,16 +481,29 @@ def test_instance_ap_of_nothing():
     assert math.isnan(instance_ap([wrong], [none])["ap"])
 
 
-def test_instance_ap_counts_false_alarms_where_nothing_is():
-    """In a picture without objects too, wherever it stands."""
-    none = {"masks": masks(), "labels": torch.zeros(0, dtype=torch.int64)}
+def test_three_of_five_reach_a_recall_of_six_tenths():
+    five = masks(*((0, 4 * k, 5, 4) for k in range(5)))
+    truth = {"masks": five, "labels": torch.ones(5, dtype=torch.int64)}
+    found = {"masks": five[:3], "labels": truth["labels"][:3], "scores": torch.rand(3)}
+    assert instance_ap([found], [truth])["ap"] == pytest.approx(61 / 101)   # recalls 0 to 0.60
+    cut = {"masks": masks((0, 0, 5, 5)), "labels": torch.ones(1, dtype=torch.int64)}
+    part = {"masks": masks((0, 0, 5, 3)), "labels": cut["labels"], "scores": torch.ones(1)}
+    assert instance_ap([part], [cut])["ap"] == pytest.approx(0.3)           # IoU 0.6: 3 of 10
+
+
+def test_a_false_alarm_in_a_picture_without_objects_counts():
     one = {"masks": masks((0, 0, 8, 8)), "labels": torch.tensor([1])}
-    sure, less = ({**one, "scores": torch.tensor([score])} for score in (0.9, 0.8))
-    # the false alarm comes first: precision 0, then 1/2 at recall 1, so 1/2 at all 101 recalls
-    for pictures in ([(sure, none), (less, one)], [(less, one), (sure, none)]):
-        ap = instance_ap(*zip(*pictures, strict=True))
-        assert ap["ap50"] == ap["ap"] == pytest.approx(0.5)
-        assert ap["per_class"] == {1: pytest.approx(0.5)}
+    none = {"masks": masks(), "labels": torch.zeros(0, dtype=torch.int64)}
+    right, alarm = ({**one, "scores": torch.tensor([score])} for score in (0.5, 0.9))
+    # the false alarm comes first, so the precision is 1/2 at every recall; left out, it were 1
+    for truth in ([one, none], [none, one]):
+        said = [alarm, right] if truth[0] is none else [right, alarm]
+        ap = instance_ap(said, truth)
+        assert ap["ap"] == ap["ap50"] == pytest.approx(0.5) and ap["per_class"] == {1: ap["ap"]}
+    quiet = {**none, "scores": torch.zeros(0)}
+    assert instance_ap([right, quiet], [one, none])["ap"] == 1
+    other = {**alarm, "labels": torch.tensor([2])}         # of a class that nobody asks for
+    assert instance_ap([right, other], [one, none])["ap"] == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a CUDA card")
