@@ -79,6 +79,11 @@ class Answer(NamedTuple):
     hidden: dict | None = None
     end: End | None = None
 
+    def settled(self) -> bool:
+        """Whether it is an answer: neither gone nor blank."""
+        blank = isinstance(self.did, dict) and self.did.get("blank") is True
+        return self.end is not None or self.did is not None and not blank
+
 
 # ---- the whole folder ----------------------------------------------------------------------------
 
@@ -380,6 +385,7 @@ class Runs:
                    if c.number not in self.ended],
             asks=self.asks,
             done=set(self.heard),
+            settled={name for (_, name), answer in self.heard.items() if answer.settled()},
             hidden={n: self.marker.sent[n] for n in self.course.answers if n in self.marker.sent},
             seed=self.marker.seed,
             seconds=limits.seconds,

@@ -42,7 +42,8 @@ class Job:
 
     cells    (number in the notebook, source) of the code cells that are to run, in order
     asks     what to look at after which cell; `GONE` stands for the end
-    done     (place, exercise) that an earlier run has answered
+    done     (place, exercise) that an earlier run has looked at
+    settled  exercises that an earlier run has found an answer to
     hidden   more cases of some exercises, pickled
     """
 
@@ -50,6 +51,7 @@ class Job:
     cells: list[tuple[int, str]]
     asks: dict[int, list[Ask]]
     done: set[tuple[int, str]] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
     hidden: dict[str, bytes] = field(default_factory=dict)
     seed: int = 1
     seconds: float = 60.0
@@ -66,7 +68,7 @@ class Run:
 
     def __init__(self, job: Job, channel: BinaryIO):
         self.job, self.channel, self.pid = job, channel, os.getpid()
-        self.answered: set[str] = set()
+        self.answered = set(job.settled)
         names = {ask.name for asks in job.asks.values() for ask in asks}
         self.tasks = {name: self._task(name) for name in sorted(names)}
         self.handed: dict[str, object] = {}  # what the student's own check was given last
