@@ -206,11 +206,11 @@ def draw_boxes(ax, chosen):
         ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False,
                                edgecolor=show.LINES[int(labels[k]) - 1],
                                linewidth=0.5 + 2 * scores[k].item()))
-    ax.set(xlim=(0, 64), ylim=(64, 0), aspect="equal", xticks=[], yticks=[])
+    ax.set(xlim=(10, 64), ylim=(62, -3), aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(True)
 
 
-fig, axes = plt.subplots(1, 2, figsize=(7, 4))
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 4))
 draw_boxes(axes[0], range(len(boxes)))
 draw_boxes(axes[1], left)
 axes[0].set_title(f"{len(boxes)} proposals")
@@ -272,7 +272,7 @@ middles_x, middles_y = [1.375, 2.625, 3.875, 5.125], [0.6875, 1.5625, 2.4375, 3.
 
 fig, ax = plt.subplots(figsize=(6.5, 4.2))
 ax.imshow(features, cmap="gray", vmin=-0.6, vmax=1.4)
-ax.plot(*np.meshgrid(range(8), range(5)), "+", color="#555555", markersize=5, linewidth=0)
+ax.plot(*np.meshgrid(range(8), range(5)), "+", color="black", markersize=6, linewidth=0)
 ax.add_patch(Rectangle((0.75, 0.25), 5, 3.5, fill=False, edgecolor=show.LINES[4], linewidth=2.5))
 ax.plot([3.25, 3.25], [0.25, 3.75], [0.75, 5.75], [2, 2], color=show.LINES[4], linewidth=1.5)
 ax.plot(*np.meshgrid(middles_x, middles_y), "o", color=show.LINES[1], markersize=6)
