@@ -203,6 +203,7 @@ def test_the_readers_own_slider_and_line_follow(lesson):
     assert second.check()[0]["alpha"] == pytest.approx(0.7), "both views of it"
     second.press(second.range("alpha"), "End")
     cell.locator(".widget-readout", has_text="1.00").wait_for()
+    second.check()
     second.after(lambda: second.press(second.canvas("U-Net"), "n"), {"picture": 4})
     cell.locator(f".widget-html-content :text('{lesson.names[4]}')").wait_for()
     told = lesson.knows()
