@@ -382,7 +382,7 @@ print("four tests passed, no browser needed")
 # show instead. Jupyter lets everything shown say itself in several forms, and takes the best it
 # can.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def with_picture(widget, picture):
     """Show a widget; pages where widgets do not run show the picture, (H, W, 3) uint8."""
     forms = widget._repr_mimebundle_() | {"image/png": png(Image.fromarray(picture))}
@@ -396,12 +396,14 @@ def look_at(alpha=0.5, zoom=1.0, fill=True):
     plt.axis("off")
     plt.show()
 
+
+sliders = ipywidgets.interactive(look_at, alpha=(0, 1, 0.05), zoom=(1, 4, 0.5), fill=True)
+
 # %% [markdown]
 # Move the sliders, with the mouse or with the arrow keys. Hold an arrow key down: does the picture
 # keep up with you?
 
 # %%
-sliders = ipywidgets.interactive(look_at, alpha=(0, 1, 0.05), zoom=(1, 4, 0.5), fill=True)
 with_picture(sliders, np.hstack([draw(image, mask, Look(alpha), (160, 224))
                                  for alpha in (0.1, 0.5, 0.9)]))
 assert sliders.result is None and set(sliders.kwargs) == {"alpha", "zoom", "fill"}
