@@ -1019,8 +1019,9 @@ assert metrics.iou(predict(unet, picture).ids, target, 3)[2] > 0.6, "the last on
 # %%
 record = json.loads((DATA / "weights" / "scores.json").read_text(encoding="utf-8"))
 table = record["models"]
-heads = ["mIoU", *masks.CLASSES, "F person", "F car", *table["unet"]["by_size"], "AP", "AP50"]
-print(" " * 11 + "".join(f"{head[:8]:>9}" for head in heads))
+heads = ["mIoU", "backgr.", "person", "car", "F person", "F car", *table["unet"]["by_size"],
+         "AP", "AP50"]
+print(" " * 11 + "".join(f"{head:>9}" for head in heads))
 for name, row in table.items():
     cells = [row["miou"], *row["iou"].values(), *row["boundary_f"].values(),
              *row["by_size"].values(), row["ap"], row["ap50"]]
