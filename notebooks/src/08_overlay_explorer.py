@@ -472,8 +472,7 @@ files = {name: DATA / "weights" / f"{stem}_street.safetensors" for stem, name in
 models = {name: zoo.load(file) for name, file in files.items() if file.exists()}
 
 
-def ask(model, image):
-    """What a model says about a picture, as the explorer takes it."""
+def ask(model, image):                       # what a model says, as the explorer takes it
     found = predict.predict(model, image)
     if isinstance(model, zoo.MaskRCNN):
         return {"instances": found.instances}                 # the explorer cuts them by score
