@@ -29,12 +29,13 @@ from segutils.grading.submissions import checked, courses  # noqa: E402
 KINDS = {"solution": 50, "valid": 10, "wrong": 25, "stub": 15}  # of 100 answers
 ATTACKS = {
     "loops": "while True: pass",
-    "sleeps": "import time; time.sleep(10**6)",
+    "sleeps": "import time; time.sleep(10**4)",
     "exits": "import os; os._exit(0)",
     "aborts": "import os; os.abort()",
     "eats": "full = []\nwhile True: full.append(bytearray(10**8))",
     "fills": "n = 0\nwhile True:\n    n += 1\n    open(f'{n}', 'wb').write(bytes(10**7))",
-    "forks": "import os, time\nfor _ in range(60):\n    os.fork() or time.sleep(10**6)",
+    "forks": "import os, time\nfor _ in range(60):\n    if os.fork() == 0:\n"
+             "        time.sleep(300)\n        os._exit(0)",
     "patches": "import numpy, segutils.exercises.judging as judging\n"
                "numpy.allclose = judging.judge = lambda *args, **options: True",
     "prints": "for _ in range(20000): print('x' * 10**5)",

@@ -255,24 +255,25 @@ HOSTILE = {  # student: cells, and the points for flops and receptive_field that
                               (None, 3)),
     "shares_memory": ([FLOPS.replace("return", "for _ in range(3):\n        if os.fork() == 0:\n"
                                      "            full = b'x' * 200_000_000\n"
-                                     "            time.sleep(600)\n"
-                                     "    time.sleep(600)\n    return"), FIELD], (None, 3)),
+                                     "            time.sleep(60)\n            os._exit(0)\n"
+                                     "    time.sleep(60)\n    return"), FIELD], (None, 3)),
     "fills_the_disk": ([FLOPS.replace("return", "while True:\n"
                                       "        name = f'{time.perf_counter_ns()}'\n"
                                       "        open(name, 'wb').write(bytes(10**6))\n"
                                       "    return"), FIELD], (None, 3)),
     "one_large_file": ([FLOPS, "with open('large', 'wb') as f:\n"
                         "    while True: f.write(bytes(10**6))", FIELD], (2, 3)),
-    "forks": ([FLOPS.replace("return", "for _ in range(40):\n        os.fork() or time.sleep(600)\n"
-                             "    time.sleep(600)\n    return"), FIELD], (None, 3)),
+    "forks": ([FLOPS.replace("return", "for _ in range(40):\n        if os.fork() == 0:\n"
+                             "            time.sleep(60)\n            os._exit(0)\n"
+                             "    time.sleep(60)\n    return"), FIELD], (None, 3)),
     "leaves_children": ([FLOPS, f"""
-subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)", "{LEFT_BEHIND}"],
+subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(300)", "{LEFT_BEHIND}"],
                  start_new_session=True)
 if os.fork() == 0:
     os.setsid()
     if os.fork():
         os._exit(0)
-    os.execv(sys.executable, ["python", "-S", "-c", "import time; time.sleep(600)",
+    os.execv(sys.executable, ["python", "-S", "-c", "import time; time.sleep(300)",
                               "{LEFT_BEHIND}"])
 """, FIELD], (2, 3)),
     "own_check": (["def check(*args, **kwargs):\n    print('solved, 99 points')",
@@ -294,12 +295,14 @@ if os.fork() == 0:
     "deletes": ([FLOPS, "import shutil\nshutil.rmtree(os.getcwd())", FIELD], (2, 3)),
     "digs": ([FLOPS, "for _ in range(3000):\n    os.mkdir('d')\n    os.chdir('d')", FIELD], (2, 3)),
     "locks": ([FLOPS, "os.mkdir('a')\nopen('a/b', 'w').close()\nos.chmod('a', 0)", FIELD], (2, 3)),
-    "kills_the_warm_process": ([FLOPS, "os.kill(os.getppid(), 9)\ntime.sleep(600)", FIELD], None),
+    "kills_the_warm_process": ([FLOPS, "os.kill(os.getppid(), 9)\ntime.sleep(60)", FIELD], None),
     "<img src=x onerror=alert(1)>": ([FLOPS, FIELD], (2, 3)),
     "=1+1": ([FLOPS, FIELD_WRONG], (2, 0)),
     "[bold]a\nb\x1b[2J": ([FLOPS, FIELD], (2, 3)),
 }
 SMALL = Limits(seconds=8, memory=300 * keeper.MB, disk=10 * keeper.MB, processes=12)
+
+# Each attack ends by itself within minutes, should the grader ever fail to end it.
 
 
 @pytest.fixture(scope="module")
