@@ -125,10 +125,10 @@ check("ex08.link", link)
 # %%
 pred = np.roll(scene.mask, 3, axis=1)
 pred[pred == 255] = 0
-pred[100:116, 4:14] = 1  # and a false alarm, far from everything
+pred[40:55, 10:25] = 1  # and a false alarm, far from everything
 show.grid([show.overlay(scene.image, pred), show.error_map(pred, scene.mask)],
           ["a prediction", "its errors"], side=3, legend=show.error_legend(),
-          caption="Rims on the things, and one blot on the street. Whose is the blot?")
+          caption="Rims on the things, and one blot on a house. Whose is the blot?")
 plt.show()
 
 
