@@ -92,7 +92,7 @@ def _painting(key, hint, like) -> Mistake:
 
 
 def _overlay_target():
-    scene = street.draw(street.scene_seed(8, 3), 128, "plain")
+    scene = street.draw(street.scene_seed(9, 3), 128, "plain")
     drawn = _overlay(scene.image, scene.mask, masks.PALETTE, 0.5, {1, VOID})
     return "With {1, 255} shown, half and half: persons and void, and no cars.", drawn
 
