@@ -663,6 +663,7 @@ def whole_class(*arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_two_students_of_the_benchmark():
     assert "12 of 12 marks are the ones due" in whole_class("--quick")
 
