@@ -291,7 +291,7 @@ if os.fork() == 0:
     "lies_number": ([LIAR, "def flops(i, o, h, w):\n    return Whole(3)", FIELD], (0, 3)),
     "prints": ([FLOPS, "for _ in range(2000): print('x' * 10**5)\nos.write(1, b'y' * 10**7)",
                 FIELD.replace("return", "print('<b>bold</b>' + 'y' * 500)\n    return")], (2, 3)),
-    "huge_answer": ([FLOPS.replace("return", "return np.zeros(4_000_000) +"), FIELD], (0, 3)),
+    "huge_answer": ([FLOPS.replace("return", "return np.zeros(2_200_000) +"), FIELD], (0, 3)),
     "deletes": ([FLOPS, "import shutil\nshutil.rmtree(os.getcwd())", FIELD], (2, 3)),
     "digs": ([FLOPS, "for _ in range(3000):\n    os.mkdir('d')\n    os.chdir('d')", FIELD], (2, 3)),
     "locks": ([FLOPS, "os.mkdir('a')\nopen('a/b', 'w').close()\nos.chmod('a', 0)", FIELD], (2, 3)),
@@ -663,6 +663,7 @@ def whole_class(*arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_two_students_of_the_benchmark():
     assert "12 of 12 marks are the ones due" in whole_class("--quick")
 
