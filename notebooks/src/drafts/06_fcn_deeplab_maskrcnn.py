@@ -1213,7 +1213,7 @@ except CheckpointError as error:
 real = len(asked) == 3
 if not real:
     print("below: NOT these weights, but the course's street models, on the photograph made small")
-    photo = photo[:604].reshape(151, 4, 128, 4, 3).mean(axis=(1, 3)).astype(np.uint8)
+    photo = photo.reshape(150, 4, 128, 4, 3).mean(axis=(1, 3)).astype(np.uint8)
     asked = {name: models[name] for name in public}
 drawn, titles = [photo], ["the photograph"]
 for name, model in asked.items():
