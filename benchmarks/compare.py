@@ -80,7 +80,8 @@ def record(given) -> dict:
         _, about = checkpoint.read_weights(path)
         rows[name] = {"file": path.name, **quality(models[name], test),
                       "parameters": sum(p.numel() for p in models[name].parameters()),
-                      "flops": flops(models[name], test[0][0]), "peak_mb": memory(path),
+                      "flops": flops(models[name], test[0][0]),
+                      "peak_mb": memory(path, 1 if given.quick else 3),
                       "minutes": int(about["minutes"]),
                       "pictures_seen": int(about["steps"]) * int(about["batch"])}
     for name, cost in times(models, test, 2 if given.quick else given.rounds).items():
@@ -125,10 +126,11 @@ def times(models: dict[str, nn.Module], pictures: Street, rounds: int) -> dict[s
             for name, values in seconds.items()}
 
 
-def memory(path: Path) -> float | None:
-    """MB that a process grows by, to load a file and decode 16 pictures on the CPU: of three."""
-    said = [json.loads(subprocess.run([sys.executable, __file__, "--memory", path], check=True,
-                                      capture_output=True, text=True).stdout) for _ in range(3)]
+def memory(path: Path, times: int) -> float | None:
+    """MB that a process grows by, to load a file and decode 16 pictures on the CPU; the median."""
+    command = [sys.executable, __file__, "--memory", path]
+    said = [json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            for _ in range(times)]
     return None if None in said else statistics.median(said)
 
 

@@ -81,6 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
             torch.OutOfMemoryError) as error:
         print(f"segutils train: {error}", file=sys.stderr)
         return 2
+    if torch.distributed.is_initialized():       # else its threads may abort a process that ends
+        torch.distributed.destroy_process_group()
     if int(os.environ.get("RANK", 0)) == 0:
         print(history)
     return 130 if history.stopped else 0

@@ -121,7 +121,7 @@ def bilinear_weight(factor, classes):
 
     factor: a whole number from 1 on
     classes: number C of channels, in and out
-    returns: (C, C, k, k) floats, k = 2 * factor - factor % 2
+    returns: (C, C, k, k) floats, k twice the factor, one less where that is odd
     """
     ### BEGIN SOLUTION
     k = 2 * factor - factor % 2
