@@ -68,20 +68,19 @@ def main(arguments: list[str] | None = None) -> None:
 def record(given) -> dict:
     """What lesson 06 reads: how it was measured, and of each network its quality and cost."""
     device = pick_device(given.device)
-    paths = sorted(given.weights.glob("*_street.safetensors"))
-    names = [path.stem.removesuffix("_street") for path in paths]
-    names, paths = zip(*sorted(zip(names, paths, strict=True),
-                               key=lambda pair: list(zoo.MODELS).index(pair[0])), strict=True)
-    models = {name: zoo.load(path).to(device) for name, path in zip(names, paths, strict=True)}
+    paths = {path.stem.removesuffix("_street"): path
+             for path in given.weights.glob("*_street.safetensors")}
+    models = {name: zoo.load(paths[name]).to(device)
+              for name in sorted(paths, key=list(zoo.MODELS).index)}
     test = Street("test", "full", transform=eval_transform(), instances=True)
     test.stems = test.stems[:6] if given.quick else test.stems
     rows = {}
-    for name, path in zip(names, paths, strict=True):
-        _, about = checkpoint.read_weights(path)
-        rows[name] = {"file": path.name, **quality(models[name], test),
-                      "parameters": sum(p.numel() for p in models[name].parameters()),
-                      "flops": flops(models[name], test[0][0]),
-                      "peak_mb": memory(path, 1 if given.quick else 3),
+    for name, model in models.items():
+        _, about = checkpoint.read_weights(paths[name])
+        rows[name] = {"file": paths[name].name, **quality(model, test),
+                      "parameters": sum(p.numel() for p in model.parameters()),
+                      "flops": flops(model, test[0][0]),
+                      "peak_mb": memory(paths[name], 1 if given.quick else 3),
                       "minutes": int(about["minutes"]),
                       "pictures_seen": int(about["steps"]) * int(about["batch"])}
     for name, cost in times(models, test, 2 if given.quick else given.rounds).items():
@@ -126,11 +125,11 @@ def times(models: dict[str, nn.Module], pictures: Street, rounds: int) -> dict[s
             for name, values in seconds.items()}
 
 
-def memory(path: Path, times: int) -> float | None:
+def memory(path: Path, runs: int) -> float | None:
     """MB that a process grows by, to load a file and decode 16 pictures on the CPU; the median."""
     command = [sys.executable, __file__, "--memory", path]
     said = [json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            for _ in range(times)]
+            for _ in range(runs)]
     return None if None in said else statistics.median(said)
 
 
