@@ -7,14 +7,16 @@
 Quality is that of data/weights/*.safetensors on the test split of the full difficulty, void left
 out. Every network is scored both ways: class masks against class masks, where Mask R-CNN's
 instances are painted (`predict.paint`), and instances against instances, where the connected parts
-of a class mask are its instances (`predict.parts`). Cost is that of one picture of 128 pixels, in
-turns, so that a busy moment of the machine falls on all alike; compare the ratios, for the
-milliseconds are this machine's. Lesson 06 reads what is written here.
+of a class mask are its instances (`predict.parts`). Cost is that of one picture of 128 pixels, and
+of a training step on 16, in turns, so that a busy moment of the machine falls on all alike; compare
+the ratios, for the milliseconds are this machine's, and the minutes are of runs beside other work.
+Lesson 06 reads what is written here.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import platform
 import shlex
@@ -22,6 +24,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,12 +35,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from weights import RECIPES, ROOT, SIZES, THINGS, predictions, quality, short
 
 from data import machine
-from segutils import checkpoint, predict, train_command, zoo
+from segutils import checkpoint, losses, predict, train_command, zoo
 from segutils.augment import eval_transform
 from segutils.checkpoint import write_atomic
-from segutils.datasets import DATA, Street
+from segutils.datasets import DATA, Street, loader
 from segutils.masks import CLASSES
-from segutils.train import pick_device
+from segutils.train import batch_loss, pick_amp, pick_device, used
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,8 +87,11 @@ def record(given) -> dict:
                       "peak_mb": memory(paths[name], 1 if given.quick else 3),
                       "minutes": int(about["minutes"]),
                       "pictures_seen": int(about["steps"]) * int(about["batch"])}
-    for name, cost in times(models, test, 2 if given.quick else given.rounds).items():
+    rounds = 2 if given.quick else given.rounds
+    for name, cost in picture_times(models, test, rounds).items():
         rows[name] |= cost
+    for name, cost in step_times(models, test, rounds).items():
+        rows[name] |= {f"step_{what}": value for what, value in cost.items()}
     return {"command": "python benchmarks/compare.py", "machine": machine().split(", ")[0],
             "device": device.type, "threads": torch.get_num_threads(),
             "versions": {"python": platform.python_version(),
@@ -107,15 +114,45 @@ def flops(model: nn.Module, image: torch.Tensor) -> int:
     return counter.get_total_flops()
 
 
-@torch.inference_mode()
-def times(models: dict[str, nn.Module], pictures: Street, rounds: int) -> dict[str, dict]:
+def picture_times(models: dict[str, nn.Module], pictures: Street, rounds: int) -> dict[str, dict]:
     """Milliseconds from a normalised picture to its class ids, and ratios to the first model."""
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    for turn in range(-2, rounds):                           # two to warm up
+    def decode(model: nn.Module, turn: int) -> None:
         image = pictures[turn % len(pictures)][0][None]
-        for name, model in models.items():
+        predict.class_ids(model(image.to(next(model.parameters()).device))).cpu()
+
+    with torch.inference_mode():
+        return in_turns({name: partial(decode, model) for name, model in models.items()}, rounds)
+
+
+def step_times(models: dict[str, nn.Module], pictures: Street, rounds: int) -> dict[str, dict]:
+    """Milliseconds of a training step on 16 pictures, in the precision that `fit` would pick."""
+    def step(net: nn.Module, loss, batch: list, amp, optimizer, turn: int) -> None:
+        optimizer.zero_grad()
+        batch_loss(net, loss, batch, amp).backward()
+        optimizer.step()
+        if batch[0].device.type == "cuda":
+            torch.cuda.synchronize()
+
+    batches, tasks = loader(pictures, 16), {}
+    for name, model in models.items():
+        net = copy.deepcopy(model).train().to(memory_format=torch.channels_last)
+        device = next(net.parameters()).device
+        loss = None if name == "maskrcnn" else losses.ce_dice
+        image, *rest = (tensor.to(device) for tensor in used(next(iter(batches)), loss))
+        amp = pick_amp(net, batches, loss, device, None)
+        optimizer = torch.optim.AdamW(net.parameters(), 1e-5, fused=True)
+        tasks[name] = partial(step, net, loss, [image.to(memory_format=torch.channels_last), *rest],
+                              amp and getattr(torch, amp), optimizer)
+    return in_turns(tasks, rounds)
+
+
+def in_turns(tasks: dict[str, Callable[[int], None]], rounds: int) -> dict[str, dict]:
+    """Median milliseconds of each task, their range, and ratios to the first task."""
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for turn in range(-2, rounds):                           # two to warm up
+        for name, task in tasks.items():
             start = time.perf_counter()
-            predict.class_ids(model(image.to(next(model.parameters()).device))).cpu()
+            task(turn)
             if turn >= 0:
                 seconds[name].append(1000 * (time.perf_counter() - start))
     middle = {name: statistics.median(values) for name, values in seconds.items()}
@@ -190,11 +227,13 @@ def table(made: dict) -> str:
         cells += "".join(f"{row['by_size'][k]:>8.3f}" for k in SIZES)
         lines.append(f"{name:<10}{row['miou']:>7.3f}{cells}{row['ap']:>7.3f}{row['ap50']:>7.3f}")
     lines += ["", f"{'':<10}{'parameters':>12}{'GFLOP':>8}{'ms':>8}{'range':>14}{'ratio':>7}"
-                  f"{'peak MB':>9}{'minutes':>9}{'pictures':>10}"]
+                  f"{'step, ms':>10}{'range':>14}{'ratio':>7}{'peak MB':>9}{'minutes':>9}"
+                  f"{'pictures':>10}"]
     for name, row in made["models"].items():
-        low, high = row["ms_range"]
+        spans = [f"{low:.1f}-{high:.1f}" for low, high in (row["ms_range"], row["step_ms_range"])]
         lines.append(f"{name:<10}{row['parameters']:>12,}{row['flops'] / 1e9:>8.2f}"
-                     f"{row['ms']:>8.1f}{f'{low:.1f}-{high:.1f}':>14}{row['ratio']:>7.2f}"
+                     f"{row['ms']:>8.1f}{spans[0]:>14}{row['ratio']:>7.2f}"
+                     f"{row['step_ms']:>10.1f}{spans[1]:>14}{row['step_ratio']:>7.2f}"
                      f"{'-' if row['peak_mb'] is None else row['peak_mb']:>9}"
                      f"{row['minutes']:>9}{row['pictures_seen']:>10,}")
     if "seeds" in made:

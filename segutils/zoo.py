@@ -33,9 +33,11 @@ from segutils.checkpoint import CheckpointError, load_into, read_weights
 from segutils.unet import UNet
 
 # name: (torchvision's builder, the layers that end the stages of stride 4, 8, 16 and 32, their
-# channels). resnet18_layer3 has no fourth stage: a quarter of the weights, for small files.
+# channels). resnet18_layer3 has no fourth stage: a quarter of the weights, for small files; and
+# resnet18_layer2 ends at stride 8, where holding a stride of 4 costs little.
 BACKBONES = {
     "resnet18": ("resnet18", ("layer1", "layer2", "layer3", "layer4"), (64, 128, 256, 512)),
+    "resnet18_layer2": ("resnet18", ("layer1", "layer2"), (64, 128)),
     "resnet18_layer3": ("resnet18", ("layer1", "layer2", "layer3"), (64, 128, 256)),
     "resnet34": ("resnet34", ("layer1", "layer2", "layer3", "layer4"), (64, 128, 256, 512)),
     "resnet50": ("resnet50", ("layer1", "layer2", "layer3", "layer4"), (256, 512, 1024, 2048)),
@@ -269,16 +271,17 @@ class LRASPP(segmentation.LRASPP):
     """Lite R-ASPP: the last feature map, weighed by the picture as a whole, plus an early one.
 
     torchvision's `LRASPP` and names of weights. As `FCN`, and `width`: channels in between. The
-    early map is the one of stride 8. Source: Howard et al. 2019, section 6.4 (arXiv:1905.02244).
-    Lesson 06.
+    early map is the one of stride 8, or of 4 where the backbone ends with stride 8. Source: Howard
+    et al. 2019, section 6.4 (arXiv:1905.02244). Lesson 06.
     """
 
     def __init__(self, backbone: str = "mobilenet_v3_large", classes: int | Sequence[str] = 3,
                  output_stride: int | None = None, width: int = 128):
         output_stride = _stride(backbone, output_stride)
         net, layers, channels = _backbone(backbone, output_stride)
-        body = IntermediateLayerGetter(net, {layers[1]: "low", layers[-1]: "high"})
-        super().__init__(body, channels[1], channels[-1], _count(classes), width)
+        early = min(1, len(layers) - 2)
+        body = IntermediateLayerGetter(net, {layers[early]: "low", layers[-1]: "high"})
+        super().__init__(body, channels[early], channels[-1], _count(classes), width)
         self.config = {"backbone": backbone, "classes": _listed(classes),
                        "output_stride": output_stride, "width": width}
 

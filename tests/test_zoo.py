@@ -37,7 +37,8 @@ SMALL = {"unet": {"width": 8, "depth": 2}, "fcn": {"backbone": "resnet18_layer3"
                       "mask_head": [8, 8]}}
 EVERY = [("unet", None), *(
     pytest.param(name, backbone, marks=[pytest.mark.slow] if backbone == "resnet101" else [])
-    for name in (*SEMANTIC, "maskrcnn") for backbone in zoo.BACKBONES)]
+    for name in (*SEMANTIC, "maskrcnn") for backbone in zoo.BACKBONES
+    if (name, backbone) != ("maskrcnn", "resnet18_layer2"))]         # three levels, not four
 
 
 def small(name, **options):
@@ -214,6 +215,23 @@ def test_parameters_of_a_cut_backbone():
     assert numbers[1] * 2 < 6e6                                 # bytes of a file in fp16
 
 
+def test_mask_rcnn_on_the_shortest_backbone_has_three_levels():
+    with pytest.raises(ValueError, match="anchors"):
+        zoo.build("maskrcnn", "resnet18_layer2")
+    model = zoo.build("maskrcnn", "resnet18_layer2", anchors=[10, 20, 40])
+    with torch.inference_mode():
+        maps = model.backbone(torch.zeros(1, 3, 64, 64)).values()
+    assert [m.shape[-1] for m in maps] == [16, 8, 4]
+
+
+def test_lraspp_on_the_shortest_backbone_takes_the_only_earlier_map():
+    body = zoo.build("lraspp", "resnet18_layer2").eval().backbone
+    with torch.inference_mode():
+        maps = body(torch.zeros(1, 3, 64, 64))
+    assert {name: tuple(x.shape[1:]) for name, x in maps.items()} == {
+        "low": (64, 16, 16), "high": (128, 8, 8)}
+
+
 # -- atrous convolution in the place of strides
 
 
@@ -256,7 +274,7 @@ def test_dilations_are_torchvisions():
 @pytest.mark.parametrize("stride", [4, 8, 16, 32])
 def test_the_output_stride_is_what_it_says(backbone, stride):
     model = zoo.build("fcn", backbone, output_stride=stride).eval()
-    last = 16 if backbone == "resnet18_layer3" else 32              # it has no more strides
+    last = {"resnet18_layer2": 8, "resnet18_layer3": 16}.get(backbone, 32)    # it has no more
     with torch.inference_mode():
         assert model.backbone(torch.zeros(1, 3, 64, 64))["out"].shape[-1] == 64 // min(stride, last)
 
