@@ -9,9 +9,9 @@
 # - ✗ **not yet**: what went wrong, in a line or two
 # - ○ **not attempted yet**
 #
-# Try as often as you like: nothing is counted, and nothing that you write can hurt the notebook.
-# When you are stuck, run `hint("ex00.shares")` in a cell of its own, and run it again for more: the
-# last hint shows what is wanted, on an example.
+# Try as often as you like; attempts are not counted. Nothing that you write can hurt the notebook: a
+# loop without an end is stopped after 20 seconds. When you are stuck, run `hint("ex00.shares")` in a
+# cell of its own, and run it again for more: the last hint shows what is wanted, on an example.
 #
 # | exercise | level | points | minutes (an estimate) |
 # |---|---|---|---|
@@ -72,7 +72,8 @@ check("ex00.shares", shares)
 # *warm-up, 2 points, about 8 minutes (an estimate)*
 #
 # Five programs, A to E, were given the picture above. Each is wrong in another way, and the error
-# maps show how. An object that is right is grey, so a perfect map is black and grey.
+# maps show how. An object that is right is grey, so a perfect map is black and grey, with the thin
+# white seams of void.
 
 # %%
 maps = [show.error_map(pred, mask) for pred in preds.values()]
@@ -168,7 +169,7 @@ show.grid(list(test.values()), list(test), columns=4, side=2.6,
 plt.show()
 
 # %%
-seen = {...}  # letters, such as {"A", "H"}
+seen = {...}  # three letters, such as {"X", "Y", "Z"}
 ### BEGIN SOLUTION
 seen = {"A", "B", "E"}  # A is darker here, B just the same, E mirrored
 ### END SOLUTION
