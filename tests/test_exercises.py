@@ -117,7 +117,7 @@ def test_the_rows_of_lesson_00_are_the_scores_of_its_five_programs():
         counted = ConfusionMatrix(["background", "person", "car"])
         counted.update(torch.tensor(pred)[None], torch.tensor(mask)[None])
         row = scores[rows.index(kinds[letter])]
-        assert row == pytest.approx([counted.accuracy(), *counted.iou()[1:]])
+        assert row == pytest.approx((counted.accuracy(), *counted.iou()[1:].tolist()))
         at[kinds[letter]] = [f"{row[0]:.0%}", *(f"{iou:.2f}" for iou in row[1:])]
     assert len(set(map(tuple, at.values()))) == 5
     assert at["nothing"][1:] == ["0.00", "0.00"] and at["nothing"][0] > at["fat"][0]
