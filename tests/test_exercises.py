@@ -139,6 +139,8 @@ def test_the_leaks_of_lesson_00_are_there_and_nowhere_else():
     assert all(r < 0.9 for a, r in near.items() if a not in leaks)
     as_it_is = {a: any(np.array_equal(test[a], t) for t in train) for a in leaks}
     assert sum(as_it_is.values()) == 1, "the other two are not found by comparing bytes"
+    told = {ask(set(leaks) - {a}, "ex00.leak").message for a in leaks}
+    assert len(told) == 3, "each kind of leak has a hint of its own"
     train[0][:], test["A"][:] = 0, 0
     assert ex00.leaky_split()[1]["A"].any(), "a reader's changes stay his own"
 
