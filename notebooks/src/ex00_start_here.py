@@ -11,7 +11,8 @@
 #
 # Try as often as you like; attempts are not counted. Nothing that you write can hurt the notebook:
 # a loop without an end is stopped after 20 seconds. When you are stuck, run `hint("ex00.shares")`
-# in a cell of its own, and run it again for more: the last hint shows what is wanted, on an example.
+# in a cell of its own, and run it again for more: the last hint shows what is wanted, on an
+# example.
 #
 # | exercise | level | points | minutes (an estimate) |
 # |---|---|---|---|
