@@ -18,12 +18,24 @@ import torch
 from answers import row, table
 
 from segutils import masks
-from segutils.exercises import check, ex01, ex05, ex06, ex08, exercise, exercises, hint, showing
+from segutils.exercises import (
+    check,
+    ex00,
+    ex01,
+    ex05,
+    ex06,
+    ex08,
+    exercise,
+    exercises,
+    hint,
+    showing,
+)
 from segutils.exercises.calling import Screen, collect
 from segutils.exercises.declare import LEVELS
 from segutils.exercises.judging import difference, judge
 
 NAMES = [e.name for e in exercises()]
+LESSONS = ["ex00", "ex01", "ex02", "ex03", "ex04", "ex05", "ex06", "ex08"]
 
 
 def ask(answer, name="ex01.one_hot", **options):
@@ -75,7 +87,7 @@ def test_each_exercise_says_what_a_student_and_a_teacher_need():
         assert len(set(keys)) == len(keys)
         caption, picture = e.target()
         assert caption and (picture is None or (picture.ndim, picture.dtype) == (3, np.uint8))
-    for lesson in ("ex01", "ex02", "ex03", "ex04", "ex05", "ex06", "ex08"):
+    for lesson in LESSONS:
         assert len(exercises(lesson)) >= 4
 
 
@@ -91,6 +103,46 @@ def test_judging_needs_the_plain_report_alone():
 
 
 # ---- oracles that are not the package --------------------------------------------------------
+
+
+def test_the_rows_of_lesson_00_are_the_scores_of_its_five_programs():
+    """By the package's own confusion matrix; no two rows read alike, and the lazy one gets more
+    pixels right than the one that finds everything."""
+    from segutils.metrics import ConfusionMatrix
+
+    _, mask, preds, scores = ex00.five_programs()
+    _, kinds, rows = ex00._matching()
+    at = {}
+    for letter, pred in preds.items():
+        counted = ConfusionMatrix(["background", "person", "car"])
+        counted.update(torch.tensor(pred)[None], torch.tensor(mask)[None])
+        row = scores[rows.index(kinds[letter])]
+        assert row == pytest.approx((counted.accuracy(), *counted.iou()[1:].tolist()))
+        at[kinds[letter]] = [f"{row[0]:.0%}", *(f"{iou:.2f}" for iou in row[1:])]
+    assert len(set(map(tuple, at.values()))) == 5
+    assert at["nothing"][1:] == ["0.00", "0.00"] and at["nothing"][0] > at["fat"][0]
+    assert at["missed"][1:] == ["0.00", "1.00"] and at["invented"][1] == "1.00" != at["invented"][2]
+    assert all("0.00" < iou < "1.00" for kind in ("misnamed", "fat") for iou in at[kind][1:])
+
+
+def test_the_leaks_of_lesson_00_are_there_and_nowhere_else():
+    """A leak correlates with a training picture, as it is or flipped; nothing else comes near."""
+    train, test = ex00.leaky_split()
+
+    def alike(a, b):
+        return np.corrcoef(a.ravel(), b.ravel())[0, 1]
+
+    near = {a: max(alike(image, t[:, ::step]) for t in train for step in (1, -1))
+            for a, image in test.items()}
+    leaks = ex00._leaky()[2]
+    assert {a for a, r in near.items() if r > 0.99} == set(leaks)
+    assert all(r < 0.9 for a, r in near.items() if a not in leaks)
+    as_it_is = {a: any(np.array_equal(test[a], t) for t in train) for a in leaks}
+    assert sum(as_it_is.values()) == 1, "the other two are not found by comparing bytes"
+    told = {ask(set(leaks) - {a}, "ex00.leak").message for a in leaks}
+    assert len(told) == 3, "each kind of leak has a hint of its own"
+    train[0][:], test["A"][:] = 0, 0
+    assert ex00.leaky_split()[1]["A"].any(), "a reader's changes stay his own"
 
 
 def test_colour_vision_against_published_values():
@@ -522,7 +574,7 @@ def boxes(folder, lesson):
     return [text.split("\n")[0] for text in texts if text[:1] in "✓✗○" and text]
 
 
-@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05", "ex06", "ex08"])
+@pytest.mark.parametrize("lesson", LESSONS)
 def test_editions_ask_every_exercise_and_solve_it(lesson):
     names = {e.name for e in exercises(lesson)}
     blank, solved = boxes("exercises", lesson), boxes("solutions", lesson)
@@ -532,7 +584,7 @@ def test_editions_ask_every_exercise_and_solve_it(lesson):
     assert all(b.startswith("✓") for b in solved)
 
 
-@pytest.mark.parametrize("lesson", ["ex01", "ex02", "ex03", "ex04", "ex05", "ex06", "ex08"])
+@pytest.mark.parametrize("lesson", LESSONS)
 def test_notebooks_say_level_points_and_minutes_as_declared(lesson):
     cells = stored("exercises", lesson)
     for e in exercises(lesson):

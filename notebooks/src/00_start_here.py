@@ -265,6 +265,13 @@ print("lazy: IoU of person and car:", [round(float(x), 2) for x in lazy.iou()[1:
 # | the curve is flat | the cells were run out of order: restart the kernel, run all | step 3 |
 # | training takes much longer than a minute | other programs use the cores | step 3 |
 #
+# ## Exercises
+#
+# In [exercises/ex00_start_here.ipynb](exercises/ex00_start_here.ipynb), with checks that answer at
+# once: `ex00.shares` (what is in a mask?), `ex00.match` (five error maps, five scores),
+# `ex00.score` (right pixels, and IoU) and `ex00.leak` (which test pictures are no test?). They take
+# about half an hour (an estimate), and train nothing.
+#
 # ## Sources
 #
 # - O. Ronneberger, P. Fischer, T. Brox, *U-Net: Convolutional Networks for Biomedical Image

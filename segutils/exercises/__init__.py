@@ -23,6 +23,7 @@ from segutils.exercises.showing import show_hint, show_result
 __all__ = ["check", "exercise", "exercises", "hint", "Result"]
 
 LESSONS = {
+    "ex00": "segutils.exercises.ex00",
     "ex01": "segutils.exercises.ex01",
     "ex02": "segutils.exercises.ex02",
     "ex03": "segutils.exercises.ex03",
