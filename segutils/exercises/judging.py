@@ -240,6 +240,8 @@ def _exact(got, expected) -> Problem | None:
 
 
 def _arrays(got, expected: np.ndarray) -> Problem | None:
+    if isinstance(got, (dict, set)):
+        return Problem("type", f"numbers are needed, and this is a {type(got).__name__}.")
     try:
         got = np.asarray(got)
     except ValueError:
