@@ -361,6 +361,11 @@ def _crop_boxes_pixels(boxes, labels, top, left, height, width):
     return _crop_boxes(boxes, labels, top, left, height, width, limits=(width - 1, height - 1))
 
 
+def _crop_boxes_floor(*args):
+    boxes, labels = _crop_boxes(*args)
+    return np.floor(boxes), labels
+
+
 def _crop_boxes_late(boxes, labels, top, left, height, width):
     inside = np.clip(boxes.astype(float), 0, [width, height, width, height])
     return _crop_boxes(inside, labels, top, left, height, width, clip=False)
@@ -402,7 +407,8 @@ def _crop_boxes_cases(rng):
     ]
     for _ in range(6):
         corners = np.sort(rng.integers(0, 30, (2, 9, 2)), axis=0) + np.array([0, 1])[:, None, None]
-        boxes = np.concatenate(corners, axis=1).astype(np.float32)
+        boxes = np.concatenate(corners, axis=1) + rng.integers(0, 4, (9, 1)) / 4
+        boxes = boxes.astype(np.float32)
         top, left, height, width = map(int, rng.integers([2, 2, 6, 12], [9, 9, 11, 19]))
         case = (boxes, rng.integers(1, 9, 9), top, left, height, width)
         cases.append(Case("a crop of nine random boxes", case))
@@ -471,6 +477,11 @@ CROP_BOXES = Exercise(
             like=_crop_boxes_sizes,
         ),
         Mistake(
+            "whole_numbers",
+            "The fractions of the boxes are lost. An edge may lie within a pixel: keep floats.",
+            like=_crop_boxes_floor,
+        ),
+        Mistake(
             "last_pixel",
             "x is cut at width - 1 and y at height - 1. A box names edges, not pixels: the right "
             "edge of the last column is at width.",
@@ -513,7 +524,7 @@ def _shift_cases(rng):
         return image, rng.integers(0, 3, (height, width)).astype(np.uint8)
 
     shifts = [(1, 2), (0, 1), (2, 0), (-1, 2), (2, -1), (-2, -3), (0, 0)]
-    shifts += [(9, 0), (0, -9), (12, 0), (1, -12)]  # nothing is left: the picture is 9 × 9
+    shifts += [(9, 0), (0, -13), (12, 0), (1, -12)]  # nothing is left: the picture is 9 × 9
     cases = []
     for down, right in shifts:
         label = f"a shift of {down} down and {right} right"

@@ -234,8 +234,8 @@ UP = Exercise(
         ),
         Mistake(
             "mirrored",
-            "The missing row is a copy of the last but one: mode='reflect' leaves the edge itself "
-            "out. Repeat the last row and column.",
+            "The missing row is a copy of the last but one: so mode='reflect' makes it, and so "
+            "does padding before doubling. Repeat the last row and column of the doubled picture.",
             like=_up_with(lambda x, s: (F.pad(x, _missing(x, s), mode="reflect"), s)),
         ),
         Mistake(

@@ -443,8 +443,8 @@ TWO_MEANS = Exercise(
         ),
         Mistake(
             "absent_in_set",
-            "The data set's number counts a class as 0 that no picture shows and no prediction "
-            "holds. It has no score: the mean runs over the others.",
+            "The data set's number counts an absent class as 0. A class that is in no target and "
+            "in no prediction has no score: the mean runs over the others.",
             like=_absent_in_set,
         ),
         Mistake(

@@ -186,6 +186,11 @@ def boxes_sizes_swapped(boxes, labels, top, left, height, width):
     return boxes_numpy(boxes, labels, top, left, width, height)
 
 
+def boxes_whole_numbers(boxes, labels, top, left, height, width):
+    boxes, labels = boxes_loop(boxes, labels, top, left, height, width)
+    return np.array(boxes, dtype=float).astype(int), labels
+
+
 def boxes_to_last_pixel(boxes, labels, top, left, height, width):
     boxes = (boxes - [left, top, left, top]).clip(0, [width - 1, height - 1, width - 1, height - 1])
     keep = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
@@ -482,6 +487,7 @@ WRONG = {
         (boxes_added, "moved_away"),
         (boxes_rows_first, "axes_swapped"),
         (boxes_sizes_swapped, "sizes_swapped"),
+        (boxes_whole_numbers, "whole_numbers"),
         (boxes_to_last_pixel, "last_pixel"),
         (boxes_kept, "not_dropped"),
         (boxes_beyond, "not_clipped"),
