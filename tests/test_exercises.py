@@ -32,6 +32,7 @@ from segutils.exercises import (
 )
 from segutils.exercises.calling import Screen, collect
 from segutils.exercises.declare import LEVELS
+from segutils.exercises.ex03 import networks
 from segutils.exercises.judging import difference, judge
 
 NAMES = [e.name for e in exercises()]
@@ -179,6 +180,14 @@ def test_the_runs_show_what_is_asked_about_them():
     assert train["E"][:5].min() > 2 and np.abs(np.diff(val["E"])).max() > 0.2
     assert np.allclose(train["F"], val["F"], atol=0.12) and iou["F"][-1] > 0.65
     assert np.ptp(val["G"][7:]) < 1e-6 and val["G"][-1] > 1.3 * val["F"][-1]
+
+
+def test_the_skip_test_of_lesson_03_accuses_no_intact_network():
+    from lessons import definitions
+
+    check_skips, x = definitions("03_unet_from_scratch").check_skips, torch.rand(1, 3, 16, 16)
+    silent = {name for name, net in networks().items() if not all(check_skips(net, x))}
+    assert silent == {"B", "E"}
 
 
 def test_no_right_answer_of_lesson_06_raises():
@@ -437,9 +446,10 @@ class Trap:
         (3, "shape", "the shape is ()"),
         ("planes", "type", "numbers are needed, and this is text"),
         ([[1, 2], [3]], "type", "different lengths"),
+        ((np.zeros((3, 2, 3)), np.zeros(4)), "type", "2 results come back"),
         ([object()], "type", "an object of type object"),
         (np.array([None, 1]), "no_return", "None"),
-        ({"a": 1}, "type", "numbers are needed"),
+        ({"a": 1}, "type", "numbers are needed, and this is a dict"),
         ({1, 2}, "type", "numbers are needed"),
         (1j, "type", "complex"),
         (np.zeros((3, 2, 3), complex), "type", "complex"),
@@ -498,6 +508,18 @@ def test_numpy_and_torch_any_float():
     assert ask(only_torch).solved
     grad = lambda m, c: torch.tensor(right(m, c).astype("float32"), requires_grad=True)  # noqa: E731
     assert ask(grad).solved
+
+
+def test_whole_numbers_are_shown_in_full():
+    assert "123456789 is not it" in difference(np.array(123456789), np.array(1)).hint
+    assert "where yours is 123456789" in difference([1, 123456789], np.array([1, 2])).hint
+
+
+def test_another_error_than_the_one_asked_for():
+    from answers import ex01 as answers
+
+    said = ask(answers.decode_wrong_error, "ex01.decode_rgb").message
+    assert "KeyError" in said and "A ValueError is asked for here." in said
 
 
 def test_float_tolerance_follows_the_answers_own_type():

@@ -1,16 +1,18 @@
 # %% [markdown]
 # # Exercises 01: mask basics
 #
-# Six exercises on lesson 01. In each, a function or a value is missing where you read
-# `...  # your code here`. Write it, run the cell, and `check` tells you at once what it found:
+# Six exercises on lesson 01. In each, a function or a value is missing where you read `...`. Put
+# yours in place of the dots, run the cell, and `check` tells you at once what it found:
 #
 # - ✓ **solved**: right on all cases, the random ones too
 # - ✗ **not yet**: what went wrong, in a line or two
 # - ○ **not attempted yet**
 #
-# Nothing you write can hurt the notebook: a loop without an end is stopped after 20 seconds. Use
-# NumPy or torch, loops or vectors, as you like. When you are stuck, run `hint("ex01.one_hot")`, and
-# run it again for more: the last hint shows what is wanted, on an example.
+# Nothing you write can hurt the notebook: a loop without an end is stopped after 20 seconds. Inputs
+# are NumPy arrays; work on a copy where you want to change one. Use NumPy or torch, loops or
+# vectors, as you like; what you return may be arrays, tensors or plain lists. When you are stuck,
+# run `hint("ex01.one_hot")`, and run it again for more: the last hint shows what is wanted, on an
+# example.
 #
 # | exercise | level | points | minutes (an estimate) |
 # |---|---|---|---|
@@ -170,7 +172,8 @@ check("ex01.resize_nearest", resize_nearest)
 #
 # The COCO data set stores a binary mask as the lengths of its runs. Read the mask **down its
 # columns**, one column after the other, and count: how many zeros first, then how many ones, then
-# zeros again, and so on. The first count is always one of zeros, even if there are none.
+# zeros again, and so on. The first count is always one of zeros, even if there are none: it alone
+# can be 0.
 #
 # ```text
 # 0 1 1
@@ -231,12 +234,12 @@ plt.show()
 # alike.*
 
 # %%
-colors = ...  # six of (r, g, b), each 0…255; the first is (0, 0, 0)
+palette = ...  # six of (r, g, b), each 0…255; the first is (0, 0, 0)
 ### BEGIN SOLUTION
-colors = [(0, 0, 0), (0, 80, 160), (213, 94, 0), (90, 180, 230), (240, 228, 66), (255, 255, 255)]
+palette = [(0, 0, 0), (0, 80, 160), (213, 94, 0), (90, 180, 230), (240, 228, 66), (255, 255, 255)]
 ### END SOLUTION
 
-check("ex01.palette", colors)
+check("ex01.palette", palette)
 
 # %% [markdown]
 # ## Where next

@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Exercises 02: synchronized augmentation
 #
-# Six exercises on lesson 02. Write what is missing where you read `...  # your code here` or `...`,
-# run the cell, and read what `check` found. When you are stuck, run `hint("ex02.flip_crop")`, and
-# run it again for more.
+# Six exercises on lesson 02. Put what is missing in place of `...`, run the cell, and read what
+# `check` found. Inputs are NumPy arrays; work on a copy where you want to change one. What you
+# return may be arrays, tensors or plain lists. When you are stuck, run `hint("ex02.flip_crop")`,
+# and run it again for more.
 #
 # | exercise | level | points | minutes (an estimate) |
 # |---|---|---|---|
@@ -70,9 +71,9 @@ check("ex02.broken_loaders", broken)
 # *warm-up, 1 point, about 5 minutes (an estimate)*
 #
 # 24 pictures are loaded in batches of 4 by 3 workers (processes that load), which take the batches
-# in turn. Each picture is augmented by the next random numbers of its worker. But every worker
-# starts as a copy of the **same** random state, and all workers are started anew for each of 5
-# epochs.
+# in turn. Each picture is augmented by the next random numbers of its worker. But each of the 5
+# epochs starts the workers anew, and every worker, in every epoch, starts from a copy of the
+# **same** random state.
 #
 # 24 × 5 = 120 pictures are loaded. How many *different* augmentations are among them?
 
@@ -139,18 +140,12 @@ def shift_fill(image, mask, down, right):
     returns: image (H, W, 3), mask (H, W)
     """
     ### BEGIN SOLUTION
-    height, width = mask.shape
-    to = (
-        slice(max(0, down), max(0, height + min(0, down))),
-        slice(max(0, right), max(0, width + min(0, right))),
-    )
-    source = (
-        slice(max(0, -down), max(0, height - max(0, down))),
-        slice(max(0, -right), max(0, width - max(0, right))),
-    )
-    moved_image, moved_mask = np.zeros_like(image), np.full_like(mask, 255)
-    moved_image[to], moved_mask[to] = image[source], mask[source]
-    return moved_image, moved_mask
+    edge = max(abs(down), abs(right))  # so much fill on all sides; then a window of the old size
+    wide_image = np.pad(image, ((edge, edge), (edge, edge), (0, 0)), constant_values=0)
+    wide_mask = np.pad(mask, edge, constant_values=255)
+    top, left = edge - down, edge - right  # the picture moves down when the window moves up
+    window = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
+    return wide_image[window], wide_mask[window]
     ### END SOLUTION
 
 
@@ -206,8 +201,9 @@ check("ex02.crop_boxes", crop_boxes)
 #
 # Write the test that would have found the broken loaders. `transform(image, mask, seed)` returns an
 # image and a mask, with everything random drawn from `seed`. Say whether the two still belong
-# together, for any transform: flips, turns, crops, changes of brightness of up to a fifth. You may
-# choose what you feed it, as long as it is square and at least 16 × 16.
+# together, for any transform of this kind: flips, quarter turns, crops (what comes back is then
+# smaller), and changes of the image's brightness of up to a fifth. None of them blurs or fills
+# anything. You may choose what you feed it, as long as it is square and at least 16 × 16.
 
 
 # %%

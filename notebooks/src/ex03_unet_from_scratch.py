@@ -1,22 +1,23 @@
 # %% [markdown]
 # # Exercises 03: a U-Net from scratch
 #
-# Six exercises on lesson 03. In each, a function or a value is missing where you read
-# `...  # your code here`. Write it, run the cell, and `check` tells you at once what it found:
+# Six exercises on lesson 03. In each, a function or a value is missing where you read `...`. Put
+# yours in place of the dots, run the cell, and `check` tells you at once what it found:
 #
 # - ✓ **solved**: right on all cases, the random ones too
 # - ✗ **not yet**: what went wrong, in a line or two
 # - ○ **not attempted yet**
 #
-# Nothing you write can hurt the notebook: a loop without an end is stopped after 20 seconds. When
-# you are stuck, run `hint("ex03.flops")`, and run it again for more: the last hint shows what is
-# wanted, on an example.
+# Nothing you write can hurt the notebook: a loop without an end is stopped after 20 seconds.
+# Pictures and features come as torch tensors; what you return may be tensors, NumPy arrays or plain
+# numbers. When you are stuck, run `hint("ex03.flops")`, and run it again for more: the last hint
+# shows what is wanted, on an example.
 #
 # | exercise | level | points | minutes (an estimate) |
 # |---|---|---|---|
 # | 1 FLOPs of a level | warm-up | 2 | 8 |
 # | 2 Up, for odd sizes too | core | 3 | 12 |
-# | 3 Find the U-Nets whose skips are broken | core | 3 | 15 |
+# | 3 Find the U-Nets whose skips are broken | stretch | 3 | 20 |
 # | 4 A receptive field by hand | core | 3 | 12 |
 # | 5 A receptive field by gradient | core | 3 | 15 |
 # | 6 A sigmoid that meets a softmax | core | 2 | 10 |
@@ -84,14 +85,16 @@ check("ex03.up", up_forward)
 
 # %% [markdown]
 # ## 3. Find the U-Nets whose skips are broken
-# *core, 3 points, about 15 minutes (an estimate)*
+# *stretch, 3 points, about 20 minutes (an estimate)*
 #
 # Six U-Nets of depth 1, `A` to `F`. All give logits of the right shape. In some of them the skip
-# does not do its work: no values pass through it, or no gradients. Which ones?
+# does not do its work: no values pass through it, or no gradients come back through it. Which ones?
 #
 # A shape is no evidence, and a look at a stranger's code is weak evidence. Ask the networks
-# themselves: each has `.first`, `.downs[0]`, `.ups[0]` and `.head`, and PyTorch's forward hooks let
-# you change or read what a part is handed and what it gives back.
+# themselves: each has `.first`, `.downs[0]`, `.ups[0]` and `.head`, as in lesson 03, and with its
+# hooks you read or change what a part is handed (`register_forward_pre_hook`) or what it gives back
+# (`register_forward_hook`). The skip is what `.ups[0]` is handed second. A hook stays until it is
+# removed; `networks()` gives fresh networks.
 
 # %%
 nets = networks()  # {"A": …, …, "F": …}
@@ -107,7 +110,7 @@ for name, net in nets.items():
     # With the bottom cut off, the skip is the only way from picture to logits.
     net.downs[0].register_forward_hook(lambda module, args, out: torch.zeros_like(out))
     net.zero_grad()
-    net(x).square().sum().backward()
+    net(x).sum().backward()
     grad = net.first.conv1.weight.grad
     learns = grad is not None and bool(grad.any())
     passes = not torch.allclose(net(x), net(x.flip(-1)))
@@ -159,7 +162,8 @@ def gradient_box(net, x, row, column):
     net: (1, 3, H, W) -> logits (1, C, H, W)
     x: (1, 3, H, W) float
     row, column: which logit, of class 0
-    returns: (top, left, bottom, right), the first and the last row and column with influence
+    returns: (top, left, bottom, right): the first row and the first column with influence, then
+        the last row and the last column with influence
     """
     ### BEGIN SOLUTION
     x = x.clone().requires_grad_()

@@ -2,14 +2,15 @@
 # # Exercises 04: losses and metrics
 #
 # Six exercises on lesson 04. As before: write what is missing, run the cell, read what `check`
-# found, and ask `hint("ex04.dice")` when you are stuck.
+# found, and ask `hint("ex04.dice")` when you are stuck. Inputs are NumPy arrays; work on a copy
+# where you want to change one. What you return may be arrays, tensors or plain lists.
 #
 # | exercise | level | points | minutes (an estimate) |
 # |---|---|---|---|
 # | 1 A confusion matrix with one bincount | warm-up | 2 | 10 |
 # | 2 Dice with void and absent classes | core | 3 | 15 |
 # | 3 Image-averaged against data-set IoU | core | 3 | 15 |
-# | 4 Mend the Dice that scores nothing at 0.95 | core | 3 | 15 |
+# | 4 Mend the Dice that gives an empty mask 0.95 | core | 3 | 15 |
 # | 5 IoU as a loss | core | 3 | 15 |
 # | 6 A threshold, chosen on the right split | stretch | 3 | 15 |
 
@@ -28,7 +29,8 @@ targets = np.stack([scene.mask for scene in scenes])  # (6, 64, 64) uint8, void 
 print(targets.shape, targets.dtype, np.unique(targets).tolist())
 
 # %% [markdown]
-# We need predictions with faults. These are the true masks, moved by two pixels, and without void:
+# To try your functions on, here are predictions with faults: the true masks, moved by two pixels,
+# and without void.
 
 # %%
 preds = np.stack([np.roll(scene.instances // 1000, 2, axis=1) for scene in scenes])
@@ -99,9 +101,10 @@ check("ex04.dice", dice)
 # *core, 3 points, about 15 minutes (an estimate)*
 #
 # Two numbers from the same predictions. The **data-set** mIoU counts all pictures together, then
-# divides. The **image-averaged** one takes the mIoU of each picture by itself, over the classes
-# that are in its target or its prediction, and then the mean over the pictures. Void counts
-# nowhere.
+# divides. The **image-averaged** one takes the mIoU of each picture by itself, and then the mean
+# over the pictures. An mIoU is the mean over the classes, background too, that are in the target or
+# in the prediction: of the whole set for the first number, of the one picture for the second. Void
+# counts nowhere.
 
 
 # %%
@@ -130,7 +133,7 @@ def two_means(preds, targets, classes):
 check("ex04.two_means", two_means)
 
 # %% [markdown]
-# ## 4. Mend the Dice that scores nothing at 0.95
+# ## 4. Mend the Dice that gives an empty mask 0.95
 # *core, 3 points, about 15 minutes (an estimate)*
 #
 # This function is in many projects. We give it the laziest prediction there is, background
@@ -232,7 +235,7 @@ curves, thresholds = {}, np.linspace(0.1, 0.9, 17)
 for name, part in {"validation": targets[:3], "test": targets[3:]}.items():
     soft = np.stack([cv2.GaussianBlur(np.float32(t == 1), (0, 0), 1.5) for t in part])
     soft = (soft + rng.normal(0.05, 0.1, soft.shape)).clip(0, 1)  # (3, 64, 64) probabilities
-    person = (part == 1) & (part != 255)
+    person = part == 1
     curves[name] = [((soft > t) & person).sum() / ((soft > t) & (part != 255) | person).sum()
                     for t in thresholds]
 
@@ -253,12 +256,14 @@ def choose_threshold(val_prob, val_target, test_prob, test_target, thresholds):
     val_prob, test_prob: (N, H, W) float64, the probability of the class
     val_target, test_target: (N, H, W) uint8, 1 for the class, 0 for not, 255 for void
     thresholds: (T,) the ones to try, in rising order; a pixel is of the class if prob > threshold
-    returns: (threshold, IoU of the class on the test split); of equally good ones the lowest
+    returns: (threshold, IoU of the class on the test split, over all its pixels at once);
+        of equally good thresholds the lowest
     """
     ### BEGIN SOLUTION
     def iou(prob, target, threshold):
-        said, true = prob > threshold, target == 1
-        return (said & true).sum() / ((said & (target != 255)) | true).sum()
+        known = target != 255
+        said, true = prob[known] > threshold, target[known] == 1  # (pixels,) bool
+        return (said & true).sum() / (said | true).sum()
 
     best = thresholds[np.argmax([iou(val_prob, val_target, t) for t in thresholds])]
     return best, iou(test_prob, test_target, best)

@@ -27,7 +27,8 @@ class Mistake(NamedTuple):
     It is recognised by what the answer does, never by how it is written: `like(*args)` is the
     wrong algorithm itself, whose results are compared with the answer's; `when(args, got)` looks
     at the result of one failing call; `raised` names the exception that the mistake leads to
-    (on the calls for which `when(args, None)` holds, if both are given).
+    (on the calls for which `when(args, None)` holds, if both are given), and `says` words of its
+    message.
     """
 
     key: str
@@ -35,6 +36,7 @@ class Mistake(NamedTuple):
     like: Callable | None = None
     when: Callable | None = None
     raised: str = ""
+    says: str = ""
 
 
 def apply(answer, *args):

@@ -285,7 +285,8 @@ RESIZE_NEAREST = Exercise(
             "whole_factor",
             "This works only where the new size is a whole multiple of the old one.",
             when=lambda args, got: (
-                np.shape(got) != (args[1], args[2])
+                np.ndim(got) == 2
+                and np.shape(got) != (args[1], args[2])
                 and (args[1] % args[0].shape[0] or args[2] % args[0].shape[1])
             ),
         ),
@@ -318,7 +319,7 @@ def _planes(mask, classes, void_to):
 
 
 def _channels_last(args, got):
-    return np.shape(got) == (*args[0].shape, args[1])
+    return np.shape(got) == (*args[0].shape, args[1]) != (args[1], *args[0].shape)
 
 
 def _one_hot_target():
@@ -339,6 +340,13 @@ ONE_HOT = Exercise(
             "void_is_index",
             "Your mask holds 255: is that a class or void? Used as an index it leads outside.",
             raised="IndexError",
+        ),
+        Mistake(
+            "void_is_class",
+            "Your mask holds 255: is that a class or void? torch's one_hot takes it for class 255, "
+            "and there are not so many.",
+            raised="RuntimeError",
+            says="num_classes",
         ),
         Mistake(
             "channels_last",
@@ -412,8 +420,8 @@ FROM_ONE_HOT = Exercise(
     mistakes=(
         Mistake(
             "void_lost",
-            "Pixels that are in no plane come back as class 0: among equal zeros, argmax takes the "
-            "first. How can you tell such a pixel from one of class 0?",
+            "Pixels that are in no plane come back as class 0: that is what argmax, or a sum over "
+            "the planes, makes of zeros alone. How can you tell such a pixel from one of class 0?",
             like=lambda planes: planes.argmax(0),
         ),
         Mistake(
@@ -476,8 +484,20 @@ def _counts(mask, order="F", lead=0):
     return [0] * int(runs[0][0] != lead) + [n for _, _, n in runs]
 
 
+def _columns_apart(mask):
+    return [n for k in range(mask.shape[1]) for n in _counts(mask[:, k : k + 1])]
+
+
 def _starts(first):
     return lambda mask: [x for v, a, n in _runs(mask) if v for x in (a + first, n)]
+
+
+def _paired(args, got):
+    """Whether one of two columns holds the lengths, with or without a leading 0."""
+    got, lengths = np.asarray(got), [n for _, _, n in _runs(args[0])]
+    return np.shape(got)[1:] == (2,) and any(
+        got[-len(lengths) :, k].tolist() == lengths for k in (0, 1)
+    )
 
 
 def _no_tail(mask):
@@ -510,9 +530,27 @@ RLE_ENCODE = Exercise(
             like=lambda mask: [n for _, _, n in _runs(mask)],
         ),
         Mistake(
+            "always_zero_first",
+            "Your counts always begin with a 0. That is right only for a mask that begins with 1; "
+            "else the first count is the number of the zeros that the mask begins with.",
+            like=lambda mask: [0] + [n for _, _, n in _runs(mask)],
+        ),
+        Mistake(
             "ones_first",
             "Your counts begin with the ones. COCO's begin with the zeros.",
             like=lambda mask: _counts(mask, lead=1),
+        ),
+        Mistake(
+            "zero_last",
+            "A mask that ends in zeros gets a last count of 0, for ones that never come. Stop "
+            "where the pixels stop: only the first count may be 0.",
+            when=lambda args, got: list(got) == [*_counts(args[0]), 0],
+        ),
+        Mistake(
+            "columns_apart",
+            "Each column is counted by itself. A run goes on from the foot of a column to the head "
+            "of the next: lay all columns into one row of pixels first.",
+            like=_columns_apart,
         ),
         Mistake(
             "no_tail",
@@ -542,7 +580,7 @@ RLE_ENCODE = Exercise(
             "pairs",
             "These are (value, length) pairs. As zeros and ones take turns, beginning with zeros, "
             "the lengths alone are enough.",
-            when=lambda args, got: np.ndim(got) == 2 and np.shape(got)[1] == 2,
+            when=_paired,
         ),
     ),
     hints=(
@@ -634,6 +672,10 @@ def _palette_form(colors):
     return None
 
 
+def _named(color):
+    return str(tuple(color.tolist()))
+
+
 def _palette(calls):
     colors = calls[0][1]
     problem = _palette_form(colors)
@@ -649,8 +691,9 @@ def _palette(calls):
             key = "too_close" if place == 0 else vision.split()[0]
             return Problem(
                 key,
-                f"With {vision}, colours {a} and {b} are {apart[a, b]:.0f} apart, "
-                f"and {APART:.0f} are needed. Do they differ in lightness?",
+                f"With {vision}, {_named(colors[a])} and {_named(colors[b])} are "
+                f"{apart[a, b]:.0f} apart, and {APART:.0f} are needed. Do they differ in "
+                "lightness?",
             )
     return None
 

@@ -148,6 +148,9 @@ BROKEN_LOADERS = Exercise(
 # ---- flip_crop -------------------------------------------------------------------------------
 
 
+DRAWS, AGAIN = 128, 16  # calls with states of their own; the first of them are made twice
+
+
 def _coded(height, width):
     """An image that holds each pixel's (row, column, 7), and a mask that holds 16 row + column."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
@@ -155,11 +158,11 @@ def _coded(height, width):
 
 
 def _flip_crop_cases(rng):
-    seeds = rng.integers(2**32, size=64).tolist()
+    seeds = rng.integers(2**32, size=DRAWS).tolist()
     image, mask = _coded(10, 11)
     cases = [
         Case("a 10 × 11 picture and size 8", (image, mask, 8, np.random.default_rng(seed)))
-        for seed in [*seeds, *seeds[:16]]
+        for seed in [*seeds, *seeds[:AGAIN]]
     ]
     image, mask = _coded(9, 9)
     full = (image, mask, 9, np.random.default_rng(seeds[0]))
@@ -252,12 +255,18 @@ def _out_of_step(places):
 def _not_random(places, args):
     """The Problem of crops that are alike, but do not vary as they should."""
     image, _, size, _ = args
-    first, again = places[:64], places[64:80]
-    if first[: len(again)] != again:
+    first, again = places[:DRAWS], places[DRAWS : DRAWS + AGAIN]
+    if first[:AGAIN] != again:
         return Problem(
             "not_from_rng",
             "The same rng gave two different results: draw everything "
             "from the rng that is passed in, or nobody can repeat your run.",
+        )
+    if len(set(first)) == 1:
+        return Problem(
+            "always_the_same",
+            "Every state of rng gives the same result: draw from the rng that is passed in, and "
+            "make no new one from a fixed seed.",
         )
     flipped = sum(image[2] for image, _ in first)
     if flipped in (0, len(first)):
@@ -266,14 +275,25 @@ def _not_random(places, args):
     tops, lefts = ({place[0][i] for place in first} for i in (0, 1))
     if len(tops) == 1 or len(lefts) == 1:
         return Problem("fixed_corner", "The crop always comes from the same rows or columns.")
-    if max(tops) < image.shape[0] - size or max(lefts) < image.shape[1] - size:
+    plain = {place[:2] for place, _ in first if not place[2]}
+    if all(top == left for top, left in plain):
+        return Problem("one_draw", "Top and left are always equal: each needs a draw of its own.")
+    last = image.shape[0] - size, image.shape[1] - size
+    if max(tops) < last[0] or max(lefts) < last[1]:
         return Problem(
             "last_corner",
             "The last rows or columns never appear in any crop: does "
             "your draw leave out its upper end?",
         )
-    if not 10 <= flipped <= 54:
-        return Problem("flip_share", f"{flipped} of 64 draws are flipped; half should be.")
+    if not DRAWS // 6 <= flipped <= DRAWS - DRAWS // 6:
+        return Problem("flip_share", f"{flipped} of {DRAWS} draws are flipped; half should be.")
+    if any({place[0][1] for place in first if place[0][2] == flip} != {*range(last[1] + 1)}
+           for flip in (False, True)):
+        return Problem(
+            "one_range",
+            "Some columns are never cut out: top may go from 0 to H - size and left from 0 to "
+            "W - size, and H and W differ here.",
+        )
     return None
 
 
@@ -337,6 +357,15 @@ def _crop_boxes_sizes(boxes, labels, top, left, height, width):
     return _crop_boxes(boxes, labels, top, left, height, width, limits=(height, width))
 
 
+def _crop_boxes_pixels(boxes, labels, top, left, height, width):
+    return _crop_boxes(boxes, labels, top, left, height, width, limits=(width - 1, height - 1))
+
+
+def _crop_boxes_floor(*args):
+    boxes, labels = _crop_boxes(*args)
+    return np.floor(boxes), labels
+
+
 def _crop_boxes_late(boxes, labels, top, left, height, width):
     inside = np.clip(boxes.astype(float), 0, [width, height, width, height])
     return _crop_boxes(inside, labels, top, left, height, width, clip=False)
@@ -378,7 +407,8 @@ def _crop_boxes_cases(rng):
     ]
     for _ in range(6):
         corners = np.sort(rng.integers(0, 30, (2, 9, 2)), axis=0) + np.array([0, 1])[:, None, None]
-        boxes = np.concatenate(corners, axis=1).astype(np.float32)
+        boxes = np.concatenate(corners, axis=1) + rng.integers(0, 4, (9, 1)) / 4
+        boxes = boxes.astype(np.float32)
         top, left, height, width = map(int, rng.integers([2, 2, 6, 12], [9, 9, 11, 19]))
         case = (boxes, rng.integers(1, 9, 9), top, left, height, width)
         cases.append(Case("a crop of nine random boxes", case))
@@ -447,6 +477,17 @@ CROP_BOXES = Exercise(
             like=_crop_boxes_sizes,
         ),
         Mistake(
+            "whole_numbers",
+            "The fractions of the boxes are lost. An edge may lie within a pixel: keep floats.",
+            like=_crop_boxes_floor,
+        ),
+        Mistake(
+            "last_pixel",
+            "x is cut at width - 1 and y at height - 1. A box names edges, not pixels: the right "
+            "edge of the last column is at width.",
+            like=_crop_boxes_pixels,
+        ),
+        Mistake(
             "clipped_too_early",
             "The boxes are cut to the crop's size before they are moved: 0 is then still the old "
             "picture's corner.",
@@ -482,7 +523,8 @@ def _shift_cases(rng):
         image = rng.integers(1, 250, (height, width, 3)).astype(np.uint8)
         return image, rng.integers(0, 3, (height, width)).astype(np.uint8)
 
-    shifts = [(1, 2), (0, 1), (2, 0), (-1, 2), (2, -1), (-2, -3), (0, 0), (9, 0), (0, -9)]
+    shifts = [(1, 2), (0, 1), (2, 0), (-1, 2), (2, -1), (-2, -3), (0, 0)]
+    shifts += [(9, 0), (0, -13), (12, 0), (1, -12)]  # nothing is left: the picture is 9 × 9
     cases = []
     for down, right in shifts:
         label = f"a shift of {down} down and {right} right"
@@ -570,8 +612,9 @@ SHIFT_FILL = Exercise(
         ),
     ),
     hints=(
-        "Make the two results first, full of their fills. Then copy one block of rows and columns "
-        "into each. For a negative shift, the block starts elsewhere: try max(0, down).",
+        "Surround both with a border of their own fill that is wide enough for the shift (np.pad "
+        "has constant_values), and cut a window of the old size out. If the picture has to move "
+        "down, which way does the window go?",
     ),
     target=_shift_target,
 )

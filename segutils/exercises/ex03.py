@@ -45,8 +45,7 @@ class _NetC(_Net):
         return x.clone()
 
     def rise(self, up, x, skip):
-        x = pad_to(up.up(x), skip.shape[-2:])
-        return up.conv(torch.stack([skip, x], dim=1).flatten(1, 2))
+        return up(x, torch.stack(skip.unbind(1), dim=1))
 
 
 class _NetD(_Net):
@@ -111,8 +110,8 @@ _NAMED = {
         "have after a ReLU, and which of them are let through?",
     "accused_A": "An intact one is among yours: it does what the lesson does, step by step.",
     "accused_C":
-        "An intact one is among yours: it copies the skip and joins the channels in an unusual "
-        "way, but all values and gradients go through.",
+        "An intact one is among yours: it copies the skip, takes its channels apart and puts them "
+        "together again, and all values and gradients go through.",
     "accused_F":
         "An intact one is among yours: it adds a zero to its skip, and a zero more changes "
         "nothing.",
@@ -126,9 +125,9 @@ def _networks_named(calls):
 ZERO_SKIPS = Exercise(
     name="ex03.zero_skips",
     title="Find the U-Nets whose skips are broken",
-    level="core",
+    level="stretch",
     points=3,
-    minutes=15,
+    minutes=20,
     cases=one_case,
     examine=_networks_named,
     call=itself,
@@ -189,6 +188,11 @@ def _is_odd(args, got):
     return skip.shape[-2:] != (2 * x.shape[-2], 2 * x.shape[-1])
 
 
+def _is_odd_one_way(args, got):
+    up, conv, x, skip = args
+    return skip.shape[-2] % 2 != skip.shape[-1] % 2
+
+
 UP = Exercise(
     name="ex03.up",
     title="Up, for odd sizes too",
@@ -199,17 +203,40 @@ UP = Exercise(
     oracle=_up_with(_padded),
     mistakes=(
         Mistake(
+            "pad_exchanged",
+            "It works where a row and a column are missing, and stops where only one of them is: "
+            "are the two exchanged? F.pad counts from the last axis: left, right, top, bottom.",
+            raised="RuntimeError",
+            says="Sizes of tensors",
+            when=_is_odd_one_way,
+        ),
+        Mistake(
             "odd_sizes",
             "Even sizes work. On an odd one `cat` stops, because the doubled picture is a row or a "
             "column short of the skip. Make up what is missing before you join them.",
             raised="RuntimeError",
+            says="Sizes of tensors",
             when=_is_odd,
+        ),
+        Mistake(
+            "not_joined",
+            "It stops on every size, on even ones too. Print both shapes before you hand them to "
+            "`conv`: it wants 2D channels, those of the skip and those of the doubled picture, "
+            "joined along the channels (dim=1).",
+            raised="RuntimeError",
+            says="channels",
         ),
         Mistake(
             "zero_padding",
             "The missing row is filled with zeros, so the picture gets a dark edge that nobody "
             "drew. Repeat the last row and column.",
             like=_up_with(lambda x, s: (F.pad(x, _missing(x, s)), s)),
+        ),
+        Mistake(
+            "mirrored",
+            "The missing row is a copy of the last but one: so mode='reflect' makes it, and so "
+            "does padding before doubling. Repeat the last row and column of the doubled picture.",
+            like=_up_with(lambda x, s: (F.pad(x, _missing(x, s), mode="reflect"), s)),
         ),
         Mistake(
             "stretched",
@@ -455,6 +482,11 @@ def _box_pixel_swapped(net, x, row, column):
     return _box(net, x, column, row)
 
 
+def _box_by_axis(net, x, row, column):
+    top, left, bottom, right = _box(net, x, row, column)
+    return top, bottom, left, right
+
+
 def _box_exclusive(net, x, row, column):
     top, left, bottom, right = _box(net, x, row, column)
     return top, left, bottom + 1, right + 1
@@ -501,6 +533,12 @@ GRADIENT_BOX = Exercise(
             like=_box_pixel_swapped,
         ),
         Mistake(
+            "order",
+            "Your box is right, in another order: (top, left, bottom, right) is asked for, the "
+            "upper left corner first.",
+            like=_box_by_axis,
+        ),
+        Mistake(
             "one_beyond",
             "bottom and right lie one too far: they are the last row and column inside of the box.",
             like=_box_exclusive,
@@ -526,7 +564,8 @@ GRADIENT_BOX = Exercise(
             "no_gradient",
             "There is no gradient to read. The picture is a leaf that does not ask for one: "
             "x = x.clone().requires_grad_() does, and after backward() it lies in x.grad.",
-            raised="AttributeError",
+            raised="Exception",
+            says="NoneType",
         ),
     ),
     hints=(
@@ -572,6 +611,12 @@ FLOPS = Exercise(
             "These are multiply-adds. Each is a multiplication and an addition, and counts twice "
             "as FLOPs.",
             like=lambda i, o, h, w: 9 * (i * o + o * o) * h * w,
+        ),
+        Mistake(
+            "one_addition_less",
+            "n products take n - 1 additions, if the first product needs none. Here, as nearly "
+            "everywhere, it is added to a sum of 0 and counts: as many additions as products.",
+            like=lambda i, o, h, w: (18 * i - 1 + 18 * o - 1) * o * h * w,
         ),
         Mistake(
             "first_only",

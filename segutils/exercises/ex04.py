@@ -132,6 +132,18 @@ CONFUSION_MATRIX = Exercise(
             raised="ValueError",
         ),
         Mistake(
+            "void_is_index",
+            "Your target holds 255, which is void. As an index it leads outside of the matrix: "
+            "take void pixels out of both masks first.",
+            raised="IndexError",
+        ),
+        Mistake(
+            "counted_once",
+            "Each pair is counted once, however often it occurs: `matrix[t, p] += 1` with arrays "
+            "adds 1 to each place that is named, not for each time. np.bincount counts them all.",
+            like=lambda *args: np.minimum(_matrix(*args), 1),
+        ),
+        Mistake(
             "void_row",
             "There are more rows than classes. Void is no class: leave it out.",
             when=lambda args, got: np.ndim(got) == 2 and len(got) > args[2],
@@ -179,6 +191,10 @@ def _dice_cases(rng):
 def _dice_said_in_void(pred, target, classes):
     hits, _, true = _counts(pred, target, classes)
     return _ratio(2 * hits, true + np.bincount(pred.ravel(), minlength=classes))
+
+
+def _dice_right_in_void(pred, target, classes):
+    return _dice(pred, np.where(target == VOID, pred, target), classes)
 
 
 def _dice_of_true(pred, target, classes):
@@ -240,6 +256,12 @@ DICE = Exercise(
             "Void is left out of the target, but what is predicted there still counts as "
             "predicted pixels. Void pixels count nowhere: take them out of both masks.",
             like=_dice_said_in_void,
+        ),
+        Mistake(
+            "void_is_right",
+            "At void pixels whatever is predicted counts as right, which lifts the score. Void "
+            "pixels count nowhere: take them out of both masks.",
+            like=_dice_right_in_void,
         ),
         Mistake(
             "iou",
@@ -308,15 +330,56 @@ def _set_of(rng, classes, n=5):
     return np.stack(preds), np.stack(targets)
 
 
+def _false_alarm(rng, classes):
+    """`_set_of`, but one class more is predicted in the first picture, and true nowhere."""
+    preds, targets = _set_of(rng, classes)
+    preds[0, 0, :4], targets[0, 0, :4] = classes, 0
+    return preds, targets
+
+
 def _two_means_cases(rng):
+    cases = [Case(f"six pictures, {c} classes", (*_set_of(rng, c), c)) for c in (3, 3, 4, 5, 3, 4)]
     return [
-        Case(f"six pictures, {c} classes", (*_set_of(rng, c), c)) for c in (3, 3, 4, 5, 3, 4)
+        *cases,
+        Case("a class that is in no picture", (*_set_of(rng, 3), 4)),
+        Case("a class that is predicted and never true", (*_false_alarm(rng, 3), 4)),
     ]
 
 
-def _absent_as_zero(preds, targets, classes):
-    each = np.nan_to_num(_image_means(preds, targets, classes))
-    return _data_set(preds, targets, classes), float(each.mean())
+def _absent_as(value):
+    def wrong(preds, targets, classes):
+        each = np.nan_to_num(_image_means(preds, targets, classes), nan=value)
+        return _data_set(preds, targets, classes), float(each.mean())
+
+    return wrong
+
+
+def _absent_in_set(preds, targets, classes):
+    of_set = np.nan_to_num(_iou(preds, targets, classes)).mean()
+    return float(of_set), _by_image(preds, targets, classes)
+
+
+def _absent_everywhere(preds, targets, classes):
+    return _absent_in_set(preds, targets, classes)[0], _absent_as(0.0)(preds, targets, classes)[1]
+
+
+def _of_true(pred, target, classes):
+    return np.where(_counts(pred, target, classes)[2] > 0, _iou(pred, target, classes), np.nan)
+
+
+def _means_by(score):
+    """Both means of another score than IoU."""
+
+    def wrong(preds, targets, classes):
+        each = _image_means(preds, targets, classes, score)
+        return _mean(score(preds, targets, classes)), _mean([_mean(row) for row in each])
+
+    return wrong
+
+
+def _iou_said_in_void(pred, target, classes):
+    dice = _dice_said_in_void(pred, target, classes)
+    return dice / (2 - dice)
 
 
 def _classes_first(preds, targets, classes):
@@ -370,7 +433,47 @@ TWO_MEANS = Exercise(
             "absent_is_zero",
             "Your image average counts an absent class as 0. A class that is in neither mask of a "
             "picture has no score there; the mean of that picture runs over the others.",
-            like=_absent_as_zero,
+            like=_absent_as(0.0),
+        ),
+        Mistake(
+            "absent_is_zero_twice",
+            "Both numbers count an absent class as 0. A class that is in neither mask has no score "
+            "there, be it a picture or the whole set: the mean runs over the others.",
+            like=_absent_everywhere,
+        ),
+        Mistake(
+            "absent_in_set",
+            "The data set's number counts an absent class as 0. A class that is in no target and "
+            "in no prediction has no score: the mean runs over the others.",
+            like=_absent_in_set,
+        ),
+        Mistake(
+            "absent_is_one",
+            "Your image average counts an absent class as 1, a gift to each picture. A class that "
+            "is in neither mask of a picture has no score there.",
+            like=_absent_as(1.0),
+        ),
+        Mistake(
+            "false_alarm_forgotten",
+            "A class that is predicted and never true is left out. It has a score, and that is 0: "
+            "only a class in neither mask has none.",
+            like=_means_by(_of_true),
+        ),
+        Mistake(
+            "said_in_void",
+            "Void is left out of the target, but what is predicted there still counts as predicted "
+            "pixels. Void pixels count nowhere: take them out of both masks.",
+            like=_means_by(_iou_said_in_void),
+        ),
+        Mistake(
+            "dice",
+            "These are the means of Dice. IoU is TP / (TP + FP + FN).",
+            like=_means_by(_dice),
+        ),
+        Mistake(
+            "without_background",
+            "Background is left out. Here it is a class like the others, and its IoU counts.",
+            like=_means_by(lambda *args: _iou(*args)[1:]),
         ),
         Mistake(
             "classes_first",
@@ -420,11 +523,22 @@ def _mend_cases(rng):
     cases = [
         Case("an empty prediction", (np.zeros_like(preds), targets, 3)),
         Case("a class that is in no picture", (*_set_of(rng, 3), 4)),
+        Case("a class that is predicted and never true", (*_false_alarm(rng, 3), 4)),
         Case("a perfect prediction", (np.where(targets == VOID, 0, targets), targets, 3)),
     ]
     for classes in (2, 3, 3, 4, 5):
         cases.append(Case(f"six pictures, {classes} classes", (*_set_of(rng, classes), classes)))
     return cases
+
+
+def _mend_popular_objects(preds, targets, classes):
+    each = [_popular_score(preds, targets, k) for k in range(1, classes)]
+    return float(np.mean(each))
+
+
+def _popular_score(preds, targets, k):
+    p, t = preds == k, targets == k
+    return (2 * (p & t).sum((1, 2)) + 1) / (p.sum((1, 2)) + t.sum((1, 2)) + 1)
 
 
 def _mend_by_picture(preds, targets, classes):
@@ -460,7 +574,7 @@ def _mend_target():
 
 MEND_DICE = Exercise(
     name="ex04.mend_dice",
-    title="Mend the Dice that scores nothing at 0.95",
+    title="Mend the Dice that gives an empty mask 0.95",
     level="core",
     points=3,
     minutes=15,
@@ -478,6 +592,18 @@ MEND_DICE = Exercise(
             "Background is still averaged in. It is the easy class, and it lifts every score: "
             "take the mean over the object classes, 1 and up.",
             like=lambda *args: _mean(_dice(*args)),
+        ),
+        Mistake(
+            "popular_objects",
+            "The background is gone, but each picture without the class still gets full marks: "
+            "(0 + 1) / (0 + 1). Sum over all pictures first, divide once, and see to void.",
+            like=_mend_popular_objects,
+        ),
+        Mistake(
+            "false_alarm_forgotten",
+            "A class that is predicted and never true is left out of the mean. It has a Dice, and "
+            "that is 0: only a class in no target and no prediction is left out.",
+            like=lambda *args: _mean(_dice_of_true(*args)[1:]),
         ),
         Mistake(
             "by_picture",
@@ -562,6 +688,14 @@ def _loss_said_in_void(prob, target):
     return _mean(loss[true > 0]) if true.any() else 0.0
 
 
+def _loss_summed(prob, target):
+    return _iou_loss(prob, target) * (_soft(prob, target)[2] > 0).sum()
+
+
+def _loss_softmax(prob, target):
+    return _iou_loss(np.exp(prob) / np.exp(prob).sum(0), target)
+
+
 def _loss_hard(prob, target):
     hard = np.eye(len(prob))[prob.argmax(0)].transpose(2, 0, 1)
     return _iou_loss(hard, target)
@@ -631,6 +765,16 @@ IOU_LOSS = Exercise(
             like=_loss_with(_right_formula, counted=lambda true: true >= 0),
         ),
         Mistake(
+            "summed",
+            "The classes' losses are added up. Their mean is asked for.",
+            like=_loss_summed,
+        ),
+        Mistake(
+            "softmax_twice",
+            "A softmax is taken of what is a softmax already: `prob` holds probabilities.",
+            like=_loss_softmax,
+        ),
+        Mistake(
             "said_in_void",
             "Probabilities at void pixels still count in the sum of what was said. Void changes "
             "nothing: keep these pixels out of all three sums.",
@@ -666,7 +810,11 @@ def _binary_iou(prob, target, threshold):
 
 
 def _best(prob, target, thresholds, score=_binary_iou):
-    return float(thresholds[int(np.argmax([score(prob, target, t) for t in thresholds]))])
+    return float(thresholds[_place(prob, target, thresholds, score)])
+
+
+def _place(prob, target, thresholds, score=_binary_iou):
+    return int(np.argmax([score(prob, target, t) for t in thresholds]))
 
 
 def _threshold(val_prob, val_target, test_prob, test_target, thresholds):
@@ -687,10 +835,17 @@ def _split(rng, shift, void=0.1):
 def _threshold_cases(rng):
     thresholds = np.linspace(0.05, 0.95, 19).round(2)
     shifts = [(0.0, 1.0), (0.8, -0.6), (-0.5, 0.7), (1.0, 0.0), (0.3, -0.8), (0.0, 0.0)]
-    return [
+    cases = [
         Case(f"pair {k} of splits", (*_split(rng, a), *_split(rng, b), thresholds))
         for k, (a, b) in enumerate(shifts, 1)
     ]
+    ties = [_coarse(*_split(rng, shift)) for shift in (0.4, -0.4)]
+    return [*cases, Case("thresholds that do equally well", (*ties[0], *ties[1], thresholds))]
+
+
+def _coarse(prob, target):
+    """Probabilities of 0.15, 0.35, … alone: several thresholds lie between two of them."""
+    return (np.floor(5 * prob) / 5 + 0.15).round(2).clip(0.15, 0.95), target
 
 
 def _pixel_accuracy(prob, target, threshold):
@@ -712,6 +867,41 @@ def _choose(score=_binary_iou, on=None):
 def _scored_on_val(val_prob, val_target, test_prob, test_target, thresholds):
     best = _best(val_prob, val_target, thresholds)
     return best, float(_binary_iou(val_prob, val_target, best))
+
+
+def _threshold_place(val_prob, val_target, test_prob, test_target, thresholds):
+    best = _best(val_prob, val_target, thresholds)
+    place = _place(val_prob, val_target, thresholds)
+    return place, float(_binary_iou(test_prob, test_target, best))
+
+
+def _threshold_highest(val_prob, val_target, test_prob, test_target, thresholds):
+    return _threshold(val_prob, val_target, test_prob, test_target, thresholds[::-1])
+
+
+def _threshold_reached(val_prob, val_target, test_prob, test_target, thresholds):
+    best = _best(val_prob, val_target, thresholds, _reached_iou)
+    return best, float(_reached_iou(test_prob, test_target, best))
+
+
+def _reached_iou(prob, target, threshold):
+    return _binary_iou(prob, target, np.nextafter(threshold, 0))
+
+
+def _threshold_by_picture(val_prob, val_target, test_prob, test_target, thresholds):
+    best = _best(val_prob, val_target, thresholds, _mean_iou)
+    return best, _mean_iou(test_prob, test_target, best)
+
+
+def _mean_iou(prob, target, threshold):
+    pairs = zip(prob, target, strict=True)
+    return float(np.mean([_binary_iou(p, t, threshold) for p, t in pairs]))
+
+
+def _threshold_void_is_class(val_prob, val_target, test_prob, test_target, thresholds):
+    return _threshold(
+        val_prob, _filled(val_target, 1), test_prob, _filled(test_target, 1), thresholds
+    )
 
 
 def _threshold_void(val_prob, val_target, test_prob, test_target, thresholds):
@@ -772,6 +962,40 @@ THRESHOLD = Exercise(
             "Void pixels count as background here: whatever is said there is a false alarm. Leave "
             "them out of the choice and out of the report.",
             like=_threshold_void,
+        ),
+        Mistake(
+            "void_is_class",
+            "Void pixels count as the class here: 255 is not 0, and not 1 either. Leave them out "
+            "of the choice and out of the report.",
+            like=_threshold_void_is_class,
+        ),
+        Mistake(
+            "place",
+            "The first number is the place of the threshold in the list. The threshold itself is "
+            "asked for.",
+            like=_threshold_place,
+        ),
+        Mistake(
+            "exchanged",
+            "The two are exchanged: first the threshold, then the IoU.",
+            like=lambda *args: _threshold(*args)[::-1],
+        ),
+        Mistake(
+            "by_picture",
+            "The IoU is taken of each picture by itself, then the mean. Here all pixels of a split "
+            "are counted together, as in exercise 3's data-set IoU.",
+            like=_threshold_by_picture,
+        ),
+        Mistake(
+            "highest",
+            "Of equally good thresholds the highest is chosen; the lowest is asked for.",
+            like=_threshold_highest,
+        ),
+        Mistake(
+            "reached",
+            "A pixel whose probability equals the threshold counts as the class: `>` is asked for, "
+            "not `>=`.",
+            like=_threshold_reached,
         ),
         Mistake(
             "not_chosen",

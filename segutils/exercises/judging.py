@@ -127,7 +127,8 @@ def verdict(exercise: Exercise, case: Case, outcome: Outcome) -> Problem | None:
     if outcome.error is not None:
         if must_raise and must_raise in outcome.error.kinds:
             return None
-        return Problem("raises", _raised(outcome))
+        wanted = f". A {must_raise} is asked for here." if must_raise else ""
+        return Problem("raises", _raised(outcome) + wanted)
     if must_raise:
         return Problem("no_error", f"a {must_raise} should be raised, but a result came back.")
     problem = _unusable(outcome.value)
@@ -165,15 +166,19 @@ def _unusable(value) -> Problem | None:
     if isinstance(value, Odd):
         return Problem("type", f"this is {value.what}: the values themselves are needed.")
     if isinstance(value, (list, tuple)):
-        return next(filter(None, map(_unusable, value)), None)
+        problem = next(filter(None, map(_unusable, value)), None)
+        if problem and problem.key == "no_return":
+            return Problem("no_return", "there is a None among the results: no value at all.")
+        return problem
     return None
 
 
 def _explains(exercise: Exercise, mistake, case: Case, outcome: Outcome) -> bool:
     """Whether a known mistake would have done what the answer did on this failing call."""
-    if outcome.error is not None:
+    error = outcome.error
+    if error is not None:
         here = mistake.when is None or mistake.when(case.args, None)
-        return here and mistake.raised in outcome.error.kinds
+        return here and mistake.raised in error.kinds and mistake.says in error.message
     if mistake.raised or _unusable(outcome.value):
         return False
     if mistake.when is not None:
@@ -207,6 +212,8 @@ def difference(got, expected) -> Problem | None:
 
 
 def _each(got, expected: tuple) -> Problem | None:
+    if isinstance(got, np.ndarray) and got.ndim == 1:
+        got = list(got)  # a row of numbers in an array will do for a tuple of them
     if not isinstance(got, (tuple, list)) or len(got) != len(expected):
         return Problem("type", f"{len(expected)} results are needed, in a tuple.")
     for place, (mine, right) in enumerate(zip(got, expected, strict=True), 1):
@@ -233,9 +240,13 @@ def _exact(got, expected) -> Problem | None:
 
 
 def _arrays(got, expected: np.ndarray) -> Problem | None:
+    if isinstance(got, (dict, set)):
+        return Problem("type", f"numbers are needed, and this is a {type(got).__name__}.")
     try:
         got = np.asarray(got)
     except ValueError:
+        if isinstance(got, tuple):
+            return Problem("type", f"{len(got)} results come back, and one is needed.")
         return Problem("type", "the rows have different lengths: this is no array.")
     if got.dtype.kind not in "biuf":
         return Problem("type", f"numbers are needed, and this is {_what(got)}.")
@@ -252,10 +263,16 @@ def _arrays(got, expected: np.ndarray) -> Problem | None:
     if not wrong.any():
         return None
     if got.ndim == 0:
-        return Problem("values", f"{got.item():.6g} is not it yet.")
+        return Problem("values", f"{_number(got)} is not it yet.")
     place = tuple(int(i) for i in np.argwhere(wrong)[0])
-    first = f"the first at {list(place)}, where yours is {got[place].item():.6g}"
+    first = f"the first at {list(place)}, where yours is {_number(got[place])}"
     return Problem("values", f"{int(wrong.sum())} of {wrong.size} values differ, {first}.")
+
+
+def _number(value: np.ndarray) -> str:
+    """A number as a student may compare it with a right one: whole ones in full."""
+    number = value.item()
+    return f"{number:.6g}" if isinstance(number, float) else str(number)
 
 
 def _what(array: np.ndarray) -> str:
@@ -281,7 +298,7 @@ def name_the_broken(answer, letters, broken, hints) -> Problem | None:
     `hints` holds the words for "letters" (one that is none of `letters`), "intact_ones", "all",
     "none", and for each letter "missed_B" where it is broken, else "accused_A".
     """
-    answer = list(answer) if isinstance(answer, str) else answer
+    answer = [a for a in answer if a.isalnum()] if isinstance(answer, str) else answer
     if not isinstance(answer, (set, list, tuple)) or not all(isinstance(a, str) for a in answer):
         return Problem("type", 'A set of letters is needed, such as {"A", "F"}.')
     named, letters = {a.strip().upper() for a in answer}, set(letters)

@@ -162,6 +162,12 @@ def resize_repeat(mask, height, width):
     return mask.repeat(down, 0).repeat(right, 1)
 
 
+def resize_diagonal(mask, height, width):
+    h, w = mask.shape
+    rows = ((np.arange(height) + 0.5) * h / height).astype(int)
+    return mask[rows, ((np.arange(width) + 0.5) * w / width).astype(int)]
+
+
 def resize_pillow(mask, height, width):
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
@@ -190,6 +196,21 @@ def one_hot_stub(mask, classes):
 
 def one_hot_eye(mask, classes):
     return np.eye(classes)[mask].transpose(2, 0, 1)
+
+
+def one_hot_torch(mask, classes):
+    planes = torch.nn.functional.one_hot(torch.from_numpy(mask).long(), classes)
+    return planes.permute(2, 0, 1)
+
+
+def one_hot_torch_bytes(mask, classes):
+    return torch.nn.functional.one_hot(torch.from_numpy(mask), classes).permute(2, 0, 1)
+
+
+def one_hot_void_minus(mask, classes):
+    planes = np.stack([mask == c for c in range(classes)]).astype(int)
+    planes[:, mask == 255] = -1
+    return planes
 
 
 def one_hot_last(mask, classes):
@@ -275,6 +296,10 @@ def back_from_one(planes):
     return np.where(ids == 0, 255, ids).astype(np.uint8)
 
 
+def back_sum(planes):
+    return sum(c * plane for c, plane in enumerate(planes))
+
+
 def back_axis(planes):
     return planes.argmax(axis=-1)
 
@@ -321,6 +346,25 @@ def rle_plain_runs(mask):
     flat = mask.T.ravel()
     edges = np.flatnonzero(np.diff(flat)) + 1
     return np.diff(np.concatenate([[0], edges, [flat.size]]))
+
+
+def rle_zero_first(mask):
+    return [0, *rle_plain_runs(mask)]
+
+
+def rle_by_turns(mask):
+    flat, counts, place = mask.T.ravel(), [], 0
+    while place < len(flat):
+        for value in (0, 1):
+            length = 0
+            while place < len(flat) and flat[place] == value:
+                place, length = place + 1, length + 1
+            counts.append(length)
+    return counts
+
+
+def rle_each_column(mask):
+    return sum((_lengths(column) for column in mask.T), [])
 
 
 def rle_ones(mask):
@@ -416,9 +460,13 @@ WRONG = {
         (resize_ceil, "rounded_up"),
         (resize_round_index, "corner_rounded"),
         (resize_repeat, "whole_factor"),
+        (resize_diagonal, "shape"),
     ],
     "one_hot": [
         (one_hot_eye, "void_is_index"),
+        (one_hot_torch, "void_is_class"),
+        (one_hot_torch_bytes, "raises"),
+        (one_hot_void_minus, "values"),
         (one_hot_last, "channels_last"),
         (one_hot_background, "void_is_background"),
         (one_hot_clipped, "void_is_last"),
@@ -433,6 +481,7 @@ WRONG = {
         (back_more, "void_extra_class"),
         (back_zero_is_void, "background_is_void"),
         (back_from_one, "counts_from_one"),
+        (back_sum, "void_lost"),
         (back_axis, "wrong_axis"),
         (back_floats, "float_ids"),
     ],
@@ -440,6 +489,9 @@ WRONG = {
         (rle_rows, "row_major"),
         (rle_plain_runs, "no_leading_zero"),
         (rle_ones, "ones_first"),
+        (rle_zero_first, "always_zero_first"),
+        (rle_by_turns, "zero_last"),
+        (rle_each_column, "columns_apart"),
         (rle_no_last, "last_missing"),
         (rle_no_zeros_at_end, "no_tail"),
         (rle_kaggle, "starts_from_one"),

@@ -106,6 +106,24 @@ def global_random(image, mask, size, rng):
     return flip_then_crop(image, mask, size, np.random.default_rng())
 
 
+def one_range_for_both(image, mask, size, rng):
+    if rng.random() < 0.5:
+        image, mask = image[:, ::-1], mask[:, ::-1]
+    y, x = rng.integers(0, mask.shape[0] - size + 1, 2)
+    return image[y : y + size, x : x + size], mask[y : y + size, x : x + size]
+
+
+def one_corner_for_both(image, mask, size, rng):
+    if rng.random() < 0.5:
+        image, mask = image[:, ::-1], mask[:, ::-1]
+    y = rng.integers(0, min(mask.shape) - size + 1)
+    return image[y : y + size, y : y + size], mask[y : y + size, y : y + size]
+
+
+def own_generator(image, mask, size, rng):
+    return flip_then_crop(image, mask, size, np.random.default_rng(0))
+
+
 def size_as_end(image, mask, size, rng):
     y, x = _corner(mask, size, rng)
     if rng.random() < 0.5:
@@ -166,6 +184,17 @@ def boxes_rows_first(boxes, labels, top, left, height, width):
 
 def boxes_sizes_swapped(boxes, labels, top, left, height, width):
     return boxes_numpy(boxes, labels, top, left, width, height)
+
+
+def boxes_whole_numbers(boxes, labels, top, left, height, width):
+    boxes, labels = boxes_loop(boxes, labels, top, left, height, width)
+    return np.array(boxes, dtype=float).astype(int), labels
+
+
+def boxes_to_last_pixel(boxes, labels, top, left, height, width):
+    boxes = (boxes - [left, top, left, top]).clip(0, [width - 1, height - 1, width - 1, height - 1])
+    keep = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return boxes[keep], labels[keep]
 
 
 def boxes_kept(boxes, labels, top, left, height, width):
@@ -292,6 +321,20 @@ def shift_transposed(image, mask, down, right):
 
 def shift_image(image, mask, down, right):
     return _move(image, down, right, 0), mask
+
+
+def shift_by_slices(image, mask, down, right):
+    """Right until the picture is gone: an end before 0 counts from the other side."""
+    (height, width), moved = mask.shape, []
+    to = (slice(max(0, down), height + min(0, down)), slice(max(0, right), width + min(0, right)))
+    off = (
+        slice(max(0, -down), height - max(0, down)),
+        slice(max(0, -right), width - max(0, right)),
+    )
+    for array, fill in ((image, 0), (mask, 255)):
+        moved.append(np.full_like(array, fill))
+        moved[-1][to] = array[off]
+    return tuple(moved)
 
 
 def shift_one_result(image, mask, down, right):
@@ -433,6 +476,9 @@ WRONG = {
         (upper_end_left_out, "full_size"),
         (upper_end_left_out_but_safe, "last_corner"),
         (global_random, "not_from_rng"),
+        (own_generator, "always_the_same"),
+        (one_corner_for_both, "one_draw"),
+        (one_range_for_both, "one_range"),
         (size_as_end, "shape"),
     ],
     "crop_boxes": [
@@ -441,6 +487,8 @@ WRONG = {
         (boxes_added, "moved_away"),
         (boxes_rows_first, "axes_swapped"),
         (boxes_sizes_swapped, "sizes_swapped"),
+        (boxes_whole_numbers, "whole_numbers"),
+        (boxes_to_last_pixel, "last_pixel"),
         (boxes_kept, "not_dropped"),
         (boxes_beyond, "not_clipped"),
         (boxes_low_only, "clipped_low"),
@@ -459,6 +507,7 @@ WRONG = {
         (shift_transposed, "axes_swapped"),
         (shift_image, "image_only"),
         (shift_one_result, "type"),
+        (shift_by_slices, "raises"),
     ],
     "worker_seeds": [
         (120, "all"),
@@ -482,7 +531,7 @@ WRONG = {
 }
 
 VALID = {
-    "broken_loaders": [{"B", "D", "E"}, ["e", "b", "d"], "BDE"],
+    "broken_loaders": [{"B", "D", "E"}, ["e", "b", "d"], "BDE", "B, D, E"],
     "flip_crop": [flip_then_crop, crop_then_flip_in_one, flip_crop_torch],
     "crop_boxes": [boxes_numpy, boxes_loop, boxes_torchvision],
     "shift_fill": [shift_loops, shift_opencv, shift_torch_pad],

@@ -18,6 +18,34 @@ def up_even_only(up, conv, x, skip):
     return conv(torch.cat([skip, up(x)], dim=1))
 
 
+def up_padding_exchanged(up, conv, x, skip):
+    x = up(x)
+    bottom, right = skip.size(2) - x.size(2), skip.size(3) - x.size(3)
+    x = F.pad(x, (0, bottom, 0, right), mode="replicate")
+    return conv(torch.cat([skip, x], dim=1))
+
+
+def up_joined_along_batch(up, conv, x, skip):
+    return conv(torch.cat([skip, _repeat(up(x), skip)]))
+
+
+def up_without_skip(up, conv, x, skip):
+    return conv(_repeat(up(x), skip))
+
+
+def up_mirrored(up, conv, x, skip):
+    x = up(x)
+    bottom, right = skip.size(2) - x.size(2), skip.size(3) - x.size(3)
+    return conv(torch.cat([skip, F.pad(x, (0, right, 0, bottom), mode="reflect")], dim=1))
+
+
+def up_all_axes(up, conv, x, skip):
+    """torch raises NotImplementedError: an attempt all the same."""
+    x = up(x)
+    bottom, right = skip.size(2) - x.size(2), skip.size(3) - x.size(3)
+    return conv(torch.cat([skip, F.pad(x, (0, right, 0, bottom, 0, 0, 0, 0), "replicate")], 1))
+
+
 def up_zeros(up, conv, x, skip):
     x = up(x)
     bottom, right = skip.size(2) - x.size(2), skip.size(3) - x.size(3)
@@ -219,6 +247,20 @@ def box_strong(net, x, row, column):
     return *places.amin(0).tolist(), *places.amax(0).tolist()
 
 
+def box_by_axis(net, x, row, column):
+    top, left, bottom, right = box_valid(net, x, row, column)
+    return top, bottom, left, right
+
+
+def box_no_leaf_index(net, x, row, column):
+    net(x)[0, 0, row, column].backward()
+    return x.grad[0].abs().sum(dim=0).nonzero()
+
+
+def box_of_a_tuple(net, x, row, column):
+    return _grad(net, x, row, column).numpy().nonzero().min()
+
+
 def box_no_leaf(net, x, row, column):
     net(x)[0, 0, row, column].backward()
     return x.grad.abs().sum(dim=1)[0].nonzero()
@@ -227,6 +269,11 @@ def box_no_leaf(net, x, row, column):
 def box_valid(net, x, row, column):
     places = _grad(net, x, row, column).abs().sum(0).nonzero()
     return *places.amin(0).tolist(), *places.amax(0).tolist()
+
+
+def box_as_tensor(net, x, row, column):
+    places = _grad(net, x, row, column).abs().sum(0).nonzero()
+    return torch.cat([places.amin(0), places.amax(0)])
 
 
 def box_all_classes(net, x, row, column):
@@ -312,6 +359,11 @@ WRONG = {
     ],
     "up": [
         (up_even_only, "odd_sizes"),
+        (up_padding_exchanged, "pad_exchanged"),
+        (up_joined_along_batch, "not_joined"),
+        (up_without_skip, "not_joined"),
+        (up_mirrored, "mirrored"),
+        (up_all_axes, "raises"),
         (up_zeros, "zero_padding"),
         (up_bilinear, "stretched"),
         (up_nearest, "padded_before"),
@@ -340,9 +392,13 @@ WRONG = {
         (box_raises_only, "sign"),
         (box_strong, "threshold"),
         (box_no_leaf, "no_gradient"),
+        (box_no_leaf_index, "no_gradient"),
+        (box_of_a_tuple, "raises"),
+        (box_by_axis, "order"),
     ],
     "flops": [
         (lambda i, o, h, w: h * w * 9 * i * o + h * w * 9 * o * o, "multiply_adds"),
+        (lambda i, o, h, w: h * w * o * (18 * i - 1 + 18 * o - 1), "one_addition_less"),
         (lambda i, o, h, w: 2 * h * w * 9 * i * o, "first_only"),
         (lambda i, o, h, w: 2 * (2 * h * w * 9 * i * o), "first_twice"),
         (lambda i, o, h, w: 9 * i * o + 9 * o * o, "parameters"),
@@ -368,7 +424,7 @@ VALID = {
     "zero_skips": [{"B", "D", "E"}, "bde", ["E", "D", "B"]],
     "up": [up_by_cat, up_by_pad, up_by_index],
     "receptive_field": [field_forwards, field_recursive, field_by_products],
-    "gradient_box": [box_valid, box_all_classes, box_by_poking],
+    "gradient_box": [box_valid, box_as_tensor, box_all_classes, box_by_poking],
     "flops": [flops_by_layers, flops_by_counter],
     "sigmoid_floor": [floor_by_torch, floor_by_softmax],
 }

@@ -42,6 +42,19 @@ def matrix_unfiltered(pred, target, classes):
     return np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
 
 
+def matrix_loop_with_void(pred, target, classes):
+    matrix = np.zeros((classes, classes), int)
+    for said, true in zip(pred.flat, target.flat, strict=True):
+        matrix[true, said] += 1
+    return matrix
+
+
+def matrix_added_once(pred, target, classes):
+    matrix, known = np.zeros((classes, classes), int), target != 255
+    matrix[target[known], pred[known]] += 1
+    return matrix
+
+
 def matrix_with_void_row(pred, target, classes):
     rows = np.where(target == 255, classes, target).astype(int)
     counts = np.bincount((classes * rows + pred).ravel(), minlength=classes * (classes + 1))
@@ -118,6 +131,19 @@ def dice_void_in_pred(pred, target, classes):
     return scores
 
 
+def dice_void_copied(pred, target, classes):
+    return dice_loop(pred, np.where(target == 255, pred, target), classes)
+
+
+def dice_none(pred, target, classes):
+    return [None if np.isnan(s) else s for s in dice_loop(pred, target, classes)]
+
+
+def dice_void_in_place(pred, target, classes):
+    pred[target == 255] = 255
+    return dice_loop(pred, target, classes)
+
+
 def dice_is_iou(pred, target, classes):
     dice = dice_loop(pred, target, classes)
     return dice / (2 - dice)
@@ -191,6 +217,51 @@ def means_zeros(preds, targets, classes):
     return means_right(preds, targets, classes)[0], np.mean(each)
 
 
+def _means(preds, targets, score):
+    """Both means of a score(pred, target) -> (C,) with NaN."""
+    each = [np.nanmean(score(p, t)) for p, t in zip(preds, targets, strict=True)]
+    return np.nanmean(score(preds, targets)), np.mean(each)
+
+
+def means_zeros_in_both(preds, targets, classes):
+    return _means(preds, targets, lambda p, t: np.nan_to_num(_iou(p, t, classes)))
+
+
+def means_zero_in_set(preds, targets, classes):
+    of_set = np.nan_to_num(_iou(preds, targets, classes)).mean()
+    return of_set, means_right(preds, targets, classes)[1]
+
+
+def means_ones(preds, targets, classes):
+    each = [np.nan_to_num(_iou(p, t, classes), nan=1) for p, t in zip(preds, targets, strict=True)]
+    return means_right(preds, targets, classes)[0], np.mean(each)
+
+
+def means_of_true(preds, targets, classes):
+    def score(pred, target):
+        return [s for c, s in enumerate(_iou(pred, target, classes)) if (target == c).any()]
+
+    return _means(preds, targets, score)
+
+
+def means_void_in_pred(preds, targets, classes):
+    def score(pred, target):
+        dice = np.array(dice_void_in_pred(pred, target, classes))
+        return dice / (2 - dice)
+
+    return _means(preds, targets, score)
+
+
+def means_of_dice(preds, targets, classes):
+    return _means(preds, targets, lambda p, t: dice_loop(p, t, classes))
+
+
+def means_of_objects(preds, targets, classes):
+    objects = [_iou(p, t, classes)[1:] for p, t in zip(preds, targets, strict=True)]
+    each = [row[~np.isnan(row)].mean() for row in objects if not np.isnan(row).all()]
+    return np.nanmean(_iou(preds, targets, classes)[1:]), np.mean(each)
+
+
 def means_class_first(preds, targets, classes):
     each = np.array([_iou(p, t, classes) for p, t in zip(preds, targets, strict=True)])
     seen = ~np.isnan(each).all(axis=0)
@@ -217,6 +288,10 @@ def means_matrices(preds, targets, classes):
     return miou(sum(matrices)), sum(map(miou, matrices)) / len(matrices)
 
 
+def means_in_an_array(preds, targets, classes):
+    return np.array(means_right(preds, targets, classes))
+
+
 def means_float32(preds, targets, classes):
     return torch.tensor(means_right(preds, targets, classes), dtype=torch.float32).tolist()
 
@@ -236,6 +311,19 @@ def mend_nothing(preds, targets, classes):
         sums = p.sum((1, 2)) + t.sum((1, 2))
         each.append((2 * (p & t).sum((1, 2)) + 1) / (sums + 1))
     return np.mean(each)
+
+
+def mend_only_background(preds, targets, classes):
+    scores = []
+    for pred, target in zip(preds, targets, strict=True):
+        for k in range(1, classes):
+            p, t = pred == k, target == k
+            scores.append((2 * (p & t).sum() + 1) / (p.sum() + t.sum() + 1))
+    return np.mean(scores)
+
+
+def mend_of_true(preds, targets, classes):
+    return np.nanmean(dice_true_only(preds, targets, classes)[1:])
 
 
 def mend_keeps_background(preds, targets, classes):
@@ -330,6 +418,15 @@ def loss_void(prob, target):
     return _loss(prob, target, lambda h, s, t: 1 - h / (s + t - h), void_in_said=True)
 
 
+def loss_sum(prob, target):
+    present = sum((target == c).any() for c in range(len(prob)))
+    return loss_right(prob, target) * present
+
+
+def loss_softmax(prob, target):
+    return loss_right(torch.softmax(torch.as_tensor(prob), dim=0).numpy(), target)
+
+
 def loss_argmax(prob, target):
     pred = prob.argmax(axis=0)
     scores = _iou(pred, target, len(prob))
@@ -407,8 +504,53 @@ def threshold_void(val_prob, val_target, test_prob, test_target, thresholds):
     return best, score(test_prob, test_target, best)
 
 
+def threshold_void_true(val_prob, val_target, test_prob, test_target, thresholds):
+    def score(prob, target, t):
+        true = target.astype(bool)
+        return ((prob > t) & true).sum() / ((prob > t) | true).sum()
+
+    best = max(thresholds, key=lambda t: score(val_prob, val_target, t))
+    return best, score(test_prob, test_target, best)
+
+
+def threshold_place(val_prob, val_target, test_prob, test_target, thresholds):
+    best = np.argmax([_score(val_prob, val_target, t) for t in thresholds])
+    return best, _score(test_prob, test_target, thresholds[best])
+
+
+def threshold_backwards(*args):
+    return threshold_right(*args)[::-1]
+
+
+def threshold_pictures(val_prob, val_target, test_prob, test_target, thresholds):
+    def score(prob, target, t):
+        return np.mean([_score(p, y, t) for p, y in zip(prob, target, strict=True)])
+
+    best = max(thresholds, key=lambda t: score(val_prob, val_target, t))
+    return best, score(test_prob, test_target, best)
+
+
+def threshold_last(val_prob, val_target, test_prob, test_target, thresholds):
+    best = max(thresholds, key=lambda t: (_score(val_prob, val_target, t), t))
+    return best, _score(test_prob, test_target, best)
+
+
+def threshold_or_equal(val_prob, val_target, test_prob, test_target, thresholds):
+    def score(prob, target, t):
+        known = target != 255
+        said, true = prob[known] >= t, target[known] == 1
+        return (said & true).sum() / (said | true).sum()
+
+    best = max(thresholds, key=lambda t: score(val_prob, val_target, t))
+    return best, score(test_prob, test_target, best)
+
+
 def threshold_habit(val_prob, val_target, test_prob, test_target, thresholds):
     return 0.5, _score(test_prob, test_target, 0.5)
+
+
+def threshold_in_an_array(*args):
+    return np.array(threshold_right(*args))
 
 
 def threshold_torch(val_prob, val_target, test_prob, test_target, thresholds):
@@ -439,6 +581,8 @@ WRONG = {
         (matrix_bytes, "bytes_wrap"),
         (matrix_short, "no_minlength"),
         (matrix_unfiltered, "void_left_in"),
+        (matrix_loop_with_void, "void_is_index"),
+        (matrix_added_once, "counted_once"),
         (matrix_with_void_row, "void_row"),
         (matrix_normalised, "shares"),
     ],
@@ -448,6 +592,9 @@ WRONG = {
         (dice_true_only, "false_alarm_forgotten"),
         (dice_void_zero, "void_is_background"),
         (dice_void_in_pred, "said_in_void"),
+        (dice_void_copied, "void_is_right"),
+        (dice_none, "no_return"),
+        (dice_void_in_place, "changes_inputs"),
         (dice_is_iou, "iou"),
         (dice_no_two, "half"),
         (dice_plus_one, "smooth"),
@@ -458,12 +605,21 @@ WRONG = {
         (means_image_twice, "both_by_image"),
         (means_set_twice, "both_of_the_set"),
         (means_zeros, "absent_is_zero"),
+        (means_zeros_in_both, "absent_is_zero_twice"),
+        (means_zero_in_set, "absent_in_set"),
+        (means_ones, "absent_is_one"),
+        (means_of_true, "false_alarm_forgotten"),
+        (means_void_in_pred, "said_in_void"),
+        (means_of_dice, "dice"),
+        (means_of_objects, "without_background"),
         (means_class_first, "classes_first"),
         (means_flat, "all_at_once"),
         (means_void, "void_is_background"),
     ],
     "mend_dice": [
         (mend_nothing, "popular"),
+        (mend_only_background, "popular_objects"),
+        (mend_of_true, "false_alarm_forgotten"),
         (mend_keeps_background, "background"),
         (mend_pictures, "by_picture"),
         (mend_empty_one, "empty_is_one"),
@@ -478,6 +634,8 @@ WRONG = {
         (loss_union, "union_twice"),
         (loss_all, "absent_counted"),
         (loss_void, "said_in_void"),
+        (loss_sum, "summed"),
+        (loss_softmax, "softmax_twice"),
         (loss_argmax, "argmax"),
         (loss_nan, "all_void"),
     ],
@@ -487,6 +645,12 @@ WRONG = {
         (threshold_both, "chosen_on_both"),
         (threshold_accuracy, "accuracy"),
         (threshold_void, "void_is_background"),
+        (threshold_void_true, "void_is_class"),
+        (threshold_place, "place"),
+        (threshold_backwards, "exchanged"),
+        (threshold_pictures, "by_picture"),
+        (threshold_last, "highest"),
+        (threshold_or_equal, "reached"),
         (threshold_habit, "not_chosen"),
     ],
 }
@@ -494,8 +658,8 @@ WRONG = {
 VALID = {
     "confusion_matrix": [matrix_loop, matrix_one_bincount, matrix_torchmetrics],
     "dice": [dice_loop, dice_torch, dice_by_matrix],
-    "two_means": [means_right, means_matrices, means_float32],
+    "two_means": [means_right, means_matrices, means_in_an_array, means_float32],
     "mend_dice": [mend_loop, mend_matrix],
     "iou_loss": [loss_right, loss_torch],
-    "threshold": [threshold_right, threshold_torch],
+    "threshold": [threshold_right, threshold_in_an_array, threshold_torch],
 }
