@@ -12,6 +12,8 @@
 # | 4 Mend an evaluation that changes what it measures | core | 3 | 15 |
 # | 5 Read the curves | core | 3 | 12 |
 # | 6 Which recipe to ship, and what it is worth | stretch | 3 | 20 |
+#
+# Inputs of 1 and 6 are NumPy arrays, those of 3 and 4 torch tensors.
 
 # %%
 import copy
@@ -68,7 +70,8 @@ plt.show()
 # The rate of the lowest loss is too high: there learning has just stopped. A good one lies where
 # the loss **falls fastest**. To be exact about it:
 #
-# - A run may end in NaN or infinity. From the first such loss on, nothing counts.
+# - A run may end in NaN or infinity. From the first such loss on, nothing counts, even if numbers
+#   come again.
 # - Smooth: the mean over **five** losses belongs to the rate of the middle one. Only places where
 #   all five are there count.
 # - Look only as far as the lowest smoothed loss; what jumps about after it is a diverging run.
@@ -81,7 +84,7 @@ def range_test(rates, losses):
     """The learning rate at which the smoothed loss falls fastest.
 
     rates: (T,) float64, each the one before times a factor
-    losses: (T,) float64, the loss of each step; the last ones may be NaN or infinite
+    losses: (T,) float64, the loss of each step; some may be NaN or infinite
     returns: one of the rates, a float
     """
     ### BEGIN SOLUTION
@@ -155,7 +158,7 @@ def save(run):
 
 
 def load(run, state):
-    """Make a fresh run go on where the saved one stood."""
+    """Make a fresh run go on where the saved one stood: `run` itself is changed."""
     ### BEGIN SOLUTION
     run.net.load_state_dict(state["net"])
     run.optimizer.load_state_dict(state["optimizer"])
@@ -192,8 +195,9 @@ print(f"loss of the batch {together:.2f}, mean over its parts {sum(parts) / 2:.2
 # %% [markdown]
 # They are not: the second picture has few known pixels, and in the mean of means they weigh as much
 # as all those of the first. Leave the gradient of the **whole batch's** loss in the network's
-# `.grad`: the cross-entropy, averaged over all known pixels of the batch. At most `size` pictures
-# may go through at once, and be held in memory at once. A part may be all void; the batch is not.
+# `.grad`: the cross-entropy, averaged over all known pixels of the batch. The weights stay as they
+# are. At most `size` pictures may go through at once, and be held in memory at once. A part may be
+# all void; the batch is not.
 
 
 # %%
@@ -306,7 +310,7 @@ check("ex05.evaluate", mended_evaluate)
 # *core, 3 points, about 12 minutes (an estimate)*
 #
 # Seven small networks learn to find a bright rectangle in noise. The cell below trains them for
-# real. Some have something wrong with them. Which diagnosis fits which run? One of them comes
+# real. Some have something wrong with them. Which diagnosis fits which run? One diagnosis comes
 # twice.
 #
 # | diagnosis | what is meant |
@@ -382,8 +386,8 @@ plt.show()
 def ship(val, test):
     """Choose a recipe, and say what it is worth.
 
-    val, test: (recipes, seeds, epochs) float64; val is NaN where an epoch was not validated, and
-        each run has at least one score
+    val, test: (recipes, seeds, epochs) float64; val is NaN where an epoch was not validated; each
+        run has at least one score, and one recipe alone is the best
     returns: (number of the recipe, mean test score over its seeds, their spread)
     """
     ### BEGIN SOLUTION

@@ -91,8 +91,8 @@ check("ex06.atrous", atrous)
 # FCN's map of logits is several times smaller than the picture. A transposed convolution brings it
 # back: it lays a kernel down for every cell of the map, `factor` pixels apart, and adds up where
 # they overlap. Long et al. gave it the weights of bilinear stretching to begin with, and let
-# training move them. Left, two people at an eighth of the size; then nearest-neighbour
-# stretching, and what is wanted:
+# training move them. Left, two people on a map of 12 × 12 cells, drawn as large as the others;
+# then nearest-neighbour stretching, which looks the same, and what is wanted:
 
 # %%
 person = torch.from_numpy(scene.mask == 1).float()[None, None]  # (1, 1, 96, 96)
@@ -121,7 +121,7 @@ def bilinear_weight(factor, classes):
 
     factor: a whole number from 1 on
     classes: number C of channels, in and out
-    returns: (C, C, k, k) floats, k twice the factor, one less where that is odd
+    returns: (C, C, k, k) floats; k = 2 * factor, one less where the factor is odd
     """
     ### BEGIN SOLUTION
     k = 2 * factor - factor % 2
@@ -154,8 +154,8 @@ print("instance map:", ids.tolist(), " class mask:", np.unique(scene.mask).tolis
 # To be exact about it:
 #
 # - One object for each id but 0, **in the order of the ids**. Its label is its class.
-# - An object that has no pixel but void ones in the class mask is left out: it is too small to
-#   name. Of all others the mask is whole, void pixels included.
+# - An object whose pixels are all void in the class mask is left out: it is too small to name. All
+#   others keep their whole mask, void pixels included.
 # - Boxes are x0, y0, x1, y1 on pixel **edges**: x0 is the first column, and x1 is one past the
 #   last, so x1 - x0 is the width.
 # - A picture without objects has targets too: boxes (0, 4), labels (0,), masks (0, H, W).
@@ -302,8 +302,8 @@ def roi_align(features, box, stride, size):
         first = places.floor().long().clamp(max=last - 1)
         return first, places - first
 
-    (top, down), (left, right) = (
-        neighbours(a, b, n - 1) for a, b, n in zip((y0, x0), (y1, x1), features.shape, strict=True))
+    top, down = neighbours(y0, y1, features.shape[0] - 1)
+    left, right = neighbours(x0, x1, features.shape[1] - 1)
     rows = features[top] * (1 - down)[:, None] + features[top + 1] * down[:, None]  # (2 size, W)
     points = rows[:, left] * (1 - right) + rows[:, left + 1] * right  # (2 size, 2 size)
     return points.reshape(size, 2, size, 2).mean(dim=(1, 3))
@@ -358,8 +358,8 @@ check("ex06.paint", paint)
 # *core, 3 points, about 15 minutes (an estimate)*
 #
 # A trained backbone gets a new head for other classes, and at first only the head is to learn.
-# This code does it as many do. `Small` is a tiny network with a `backbone` and a `head`; batch norm
-# is in both, and dropout in the head.
+# This code does it as many do. `Small` is a tiny network: a `backbone`, and a `head` that takes its
+# result; batch norm is in both, and dropout in the head.
 
 
 # %%
@@ -393,7 +393,8 @@ print(f"the frozen backbone's features of one picture have changed by {change:.0
 # %% [markdown]
 # Write it anew. Afterwards every tensor of `net.backbone.state_dict()` is as it was, to the last
 # bit. While the head learns, the backbone works as it will when it predicts, and no gradients are
-# computed for it. The whole head learns, with its own batch norm and dropout in training.
+# computed for it. The whole head learns, with its own batch norm and dropout in training. Which
+# optimizer you take, and in which mode the network comes back, is up to you.
 
 
 # %%

@@ -10,6 +10,8 @@
 # | 2 A slider in per cent, both ways | core | 3 | 20 |
 # | 3 Whose errors are borders? | core | 3 | 20 |
 # | 4 Find the planted faults | stretch | 3 | 20 |
+#
+# Pictures and masks are NumPy arrays.
 
 # %%
 import matplotlib.pyplot as plt
@@ -32,9 +34,9 @@ print(scene.image.shape, scene.mask.shape, np.unique(scene.mask).tolist())
 #
 # Paint the ids that are `shown`, and nothing else: a share `alpha` of the colour, the rest of the
 # picture. Background is id 0 and void is id 255, and both are ids like all others: each is painted
-# if it is among those shown, and left alone if not. A step of 255 more or less does not matter.
+# if it is among those shown, and left alone if not. How you round does not matter.
 #
-# This is what it should draw of one scene. Why is there no car in the third picture?
+# This is what it should draw of one scene. Why has the car no colour in the third picture?
 
 # %%
 drawn = [show.overlay(scene.image, np.where(np.isin(scene.mask, ids), scene.mask, 0))
@@ -117,8 +119,8 @@ check("ex08.link", link)
 # largest. Ask for each class by itself: of all its pixels that were got wrong (by their *true*
 # class), which share lies near a border?
 #
-# - A **border** pixel has a neighbour (left, right, above, below) with another id. Void counts as
-#   an id here, and both pixels of such a pair are border.
+# - A **border** pixel has a neighbour (left, right, above, below) with another id in the *truth*.
+#   Void counts as an id here, and both pixels of such a pair are border.
 # - **Near** means at most `reach` rows and at most `reach` columns away from a border pixel.
 # - Void is never wrong. A class without a wrong pixel has no share: NaN.
 
@@ -176,7 +178,7 @@ check("ex08.borders", border_share)
 #
 # You have an explorer, and the U-Net of the course, which has never seen these labels. Where it
 # disagrees with a label, one of the two is wrong; which, you can see only in the picture. Be
-# careful: one of the larger disagreements is the model's own.
+# careful: in one of the larger disagreements it is the model that is wrong.
 
 # %%
 images, labels = labelled_by_somebody()

@@ -138,7 +138,7 @@ def as_array(value) -> np.ndarray | None:
         value = value.detach().cpu()
         value = value.float() if value.dtype == torch.bfloat16 else value
         return np.array(value.numpy())
-    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
+    if any(hasattr(value, name) for name in ("__array__", "__array_interface__")):  # PIL's: latter
         return np.array(value)
     return None
 

@@ -1,6 +1,8 @@
 """The exercises of lesson 05, training."""
 
+import contextlib
 import copy
+import weakref
 from functools import cache, partial
 
 import numpy as np
@@ -29,7 +31,8 @@ def sweep(rng, steps=60, lowest=0.3, end="nan"):
     """The rates and losses of a made-up range test, two (steps,) float64 arrays.
 
     The loss stays, falls to about `lowest`, rises, and jumps about; then follow a few of `end`:
-    "nan", "inf" or "" for a run that was stopped in time.
+    "nan", "inf" or "" for a run that was stopped in time. With "back" numbers follow two NaN, and
+    the lowest loss of all is among them.
     """
     rates = np.geomspace(1e-5, 10, steps)
     place = np.arange(steps) / steps + rng.uniform(-0.05, 0.05)
@@ -37,14 +40,17 @@ def sweep(rng, steps=60, lowest=0.3, end="nan"):
     losses += rng.normal(0, 0.06, steps)  # the noise of small batches
     beyond = np.clip(place - 0.75, 0, None) / 0.25
     losses += beyond * rng.uniform(1, 9, steps)  # a rate that is too high: up and down
-    if end:
+    if end == "back":
+        losses[-12:] = [np.nan] * 2 + [5] * 5 + [0.02] + [0.1] * 4
+    elif end:
         losses[-int(rng.integers(4, 8)):] = float(end)
     return rates, losses
 
 
 def _sweep_cases(rng):
     kinds = [("a run that ends in NaN", 0.3, "nan"), ("a run that is stopped in time", 0.3, ""),
-             ("a run that ends in infinity", 0.3, "inf"), ("a run that learns little", 0.8, "nan")]
+             ("a run that ends in infinity", 0.3, "inf"), ("a run that learns little", 0.8, "nan"),
+             ("a run in which numbers follow NaN", 0.3, "back")]
     return [Case(label, sweep(rng, int(rng.integers(55, 75)), lowest, end))
             for label, lowest, end in kinds * 3]
 
@@ -110,6 +116,19 @@ RANGE_TEST = Exercise(
             like=partial(_pick, cut=lambda losses: losses),
         ),
         Mistake(
+            "gaps_closed",
+            "Only the losses that are NaN or infinite were taken out, and the run was joined "
+            "together again behind them. From the first one on nothing counts, numbers neither.",
+            like=lambda rates, losses: _pick(rates[np.isfinite(losses)],
+                                             losses[np.isfinite(losses)]),
+        ),
+        Mistake(
+            "nan_is_zero",
+            "NaN was turned into 0, so the broken steps have the lowest losses of all. Cut the run "
+            "off where it is no longer finite.",
+            like=partial(_pick, cut=np.nan_to_num),
+        ),
+        Mistake(
             "not_smoothed",
             "This is the largest fall between two single losses. Batches differ, so that is mostly "
             "luck: smooth first.",
@@ -120,6 +139,17 @@ RANGE_TEST = Exercise(
             "Your rate is two places too early. A mean over five belongs to the middle one: the "
             "first smoothed loss has which rate?",
             like=partial(_pick, shift=0),
+        ),
+        Mistake(
+            "window_behind",
+            "Your rate is two places too late: that of the last of the five losses. Their mean "
+            "belongs to the middle one.",
+            like=partial(_pick, shift=4),
+        ),
+        Mistake(
+            "place",
+            "This is a place in the array. The rate at that place is asked for.",
+            like=lambda rates, losses: int(np.searchsorted(rates, _pick(rates, losses))),
         ),
         Mistake(
             "one_late",
@@ -139,6 +169,12 @@ RANGE_TEST = Exercise(
             "np.gradient looks at both neighbours, two steps apart. The fall from one smoothed "
             "loss to the next is asked for.",
             like=partial(_pick, slope=lambda smooth, rates: np.gradient(smooth)),
+        ),
+        Mistake(
+            "relative",
+            "Each fall is divided by the loss at which it begins. The fall itself is asked for, "
+            "from one smoothed loss to the next.",
+            like=partial(_pick, slope=lambda smooth, rates: np.diff(smooth) / smooth[:-1]),
         ),
         Mistake(
             "after_the_lowest",
@@ -261,11 +297,14 @@ def _resume(answer, seed, stop):
         later, fresh = _look(run), Run(seed + 1)
         before = _look(fresh)
         load(fresh, state)
-        loaded = _look(fresh)
-        if stub(load) and not _differs(before, loaded):
+        loaded = end = None  # as it stays where a part is no longer what it was
+        with contextlib.suppress(Exception):
+            loaded = _look(fresh)
+        if stub(load) and loaded and not _differs(before, loaded):
             raise NotImplementedError
-        fresh.train(Run.STEPS - stop)
-        end = _look(fresh)
+        with contextlib.suppress(Exception):
+            fresh.train(Run.STEPS - stop)
+            end = _look(fresh)
     return {"later": later, "loaded": loaded, "end": end}
 
 
@@ -275,7 +314,9 @@ def _differs(a, b):
 
 
 _FORGOTTEN = {
-    "weights": "Right after load the run does not have the weights that it was saved with.",
+    "weights":
+        "Right after load the run does not have the weights that it was saved with. Does load "
+        "change the very run that it is given? (One that is returned reaches nobody.)",
     "buffers":
         "All weights come back, but batch norm also keeps a running mean and variance, which are "
         "buffers and no parameters. Training does not look at them, and every prediction does.",
@@ -317,6 +358,9 @@ _RESUME_HINTS = {
     "parts_apart":
         "Right after load all is as it was, and yet it goes on otherwise. Are optimizer, "
         "schedule and net of the run still tied to one another? Load into those that are there.",
+    "not_trainable":
+        "After load the run cannot be trained any more. Each of its parts has to be what it was: a "
+        "net, an optimizer, a schedule. Load into those that are there.",
 }
 
 
@@ -335,11 +379,15 @@ def _fault(later, loaded, end, whole):
     saved, went_on, wanted = whole
     if _differs(later, went_on):
         return "save_changes_run"
+    if loaded is None:
+        return "not_trainable"
     lost = _differs(saved, loaded)
-    if "best" not in lost and not _differs(end, wanted):
+    if end is not None and "best" not in lost and not _differs(end, wanted):
         return ""
     if any(np.array_equal(loaded[part], later[part]) for part in lost):
         return "reference"
+    if end is None:
+        return "not_trainable"
     if not lost:
         return "parts_apart" if _differs(end, loaded)[0] == "weights" else "not_trained"
     state = np.append(loaded["weights"], loaded["buffers"])
@@ -403,30 +451,39 @@ def _accumulate_cases(rng):
     ]
 
 
-def _watched(answer, net, image, target, size):
-    """(loss, gradient, most pictures held at once, calls that held them) of an answer.
+class _Held:
+    """A mark on a graph: it lives as long as one can go back through it."""
 
-    A picture is held from its way forward until its way back: so long its activations stay.
+
+def _watched(answer, net, image, target, size):
+    """(loss, gradient, weights moved, most pictures held, calls that held them) of an answer.
+
+    A picture is held from its way forward until its way back, or until nobody can go back any
+    more: so long its activations stay.
     """
     net, forwards, holding, most = copy.deepcopy(net), [], {}, [0, 0]
+    before = _flat(net.parameters())
     for p in net.parameters():
         p.grad = torch.ones_like(p)  # what an earlier step left behind
 
     def forward(module, args, out):
-        if not out.requires_grad:
-            return
         number = len(forwards)
         forwards.append(number)
-        holding[number] = len(out)
-        most[:] = max(most, [sum(holding.values()), len(holding)])
-        out.register_hook(lambda grad: holding.pop(number, None) and None)
+        now = {**holding, number: len(out)}
+        most[:] = max(most, [sum(now.values()), len(now)])
+        if out.requires_grad:
+            holding[number] = len(out)
+            out.register_hook(lambda grad: holding.pop(number, None) and None)
+            node = out.grad_fn.metadata["held"] = _Held()  # goes when the graph goes
+            weakref.finalize(node, holding.pop, number, None)
 
     net.register_forward_hook(forward)
     loss = answer(net, image, target, size)
     if loss is None and stub(answer):
         raise NotImplementedError
     grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in net.parameters()]
-    return loss, _flat(grads), *most
+    moved = not np.array_equal(_flat(net.parameters()), before)
+    return loss, _flat(grads), moved, *most
 
 
 def _parts(net, image, target, size, share, zero="first", mean="mean", drop=False):
@@ -500,6 +557,9 @@ _ACCUMULATE_HINTS = {
     "one_backward":
         "The parts go forward one by one, but there is one way back for all of them at the end. "
         "Until then every part's activations stay in memory: go back after each part.",
+    "stepped":
+        "The gradient is right, but the weights have moved: the optimizer's step is not asked for. "
+        "Whoever calls you takes it.",
     "no_gradient": "No gradient of yours is in the net's .grad: is there a backward()?",
     "loss":
         "The gradient is right, and the number that comes back is not: it should be the loss of "
@@ -517,9 +577,11 @@ def _accumulated(calls):
         key = _wrong_gradient(wrong)
         return Problem(key, _GRADIENTS[key][0] if key in _GRADIENTS else _ACCUMULATE_HINTS[key])
     for (args, got), want in zip(calls, wanted, strict=True):
-        if got[2] > args[3]:
-            key = "all_at_once" if got[3] == 1 else "one_backward"
+        if got[3] > args[3]:
+            key = "all_at_once" if got[4] == 1 else "one_backward"
             return Problem(key, _ACCUMULATE_HINTS[key])
+        if got[2]:
+            return Problem("stepped", _ACCUMULATE_HINTS["stepped"])
         if not _same(got[0], want[0]):
             key = "void_part" if np.isnan(got[0]) else "loss"
             return Problem(key, _ACCUMULATE_HINTS[key])
@@ -614,17 +676,17 @@ def _evaluated(answer, net, batches, classes):
     """What an evaluation gives, and what it does to the network on the way.
 
     (score, is in training mode after it, its state changed, kinds of layers that were in training
-    mode, whether gradients were prepared for)
+    mode, whether gradients were prepared for, whether some weights want none any more)
     """
     trained, graph = set(), []
 
-    def watch(module, args):
-        graph.append(torch.is_grad_enabled())
+    def watch(module, args, out):
+        graph.append(out.requires_grad)
         if module.training:
             trained.add(type(module).__name__)
 
     for module in net.modules():
-        module.register_forward_pre_hook(watch)
+        module.register_forward_hook(watch)
     before = copy.deepcopy(net.state_dict())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -633,7 +695,8 @@ def _evaluated(answer, net, batches, classes):
         raise NotImplementedError
     after = net.state_dict()
     changed = any(not torch.equal(before[name], after[name]) for name in before)
-    return score, net.training, changed, sorted(trained), any(graph)
+    frozen = not all(p.requires_grad for p in net.parameters())
+    return score, net.training, changed, sorted(trained), any(graph), frozen
 
 
 def _predictions(net, batches):
@@ -643,11 +706,16 @@ def _predictions(net, batches):
         return [(net(x).argmax(1).numpy(), y.numpy()) for x, y in batches]
 
 
+def _counts(pairs, classes):
+    """Pixels of each class that are shared, and that the two cover together."""
+    matrix = sum(metrics.confusion_matrix(p, t, classes) for p, t in pairs).numpy().astype(float)
+    return matrix.diagonal(), matrix.sum(0) + matrix.sum(1) - matrix.diagonal()
+
+
 def _iou(pairs, classes):
     """IoU of each class over some pairs, NaN where it is absent."""
-    matrix = sum(metrics.confusion_matrix(p, t, classes) for p, t in pairs).numpy().astype(float)
-    union = matrix.sum(0) + matrix.sum(1) - matrix.diagonal()
-    return np.divide(matrix.diagonal(), union, out=np.full(classes, np.nan), where=union > 0)
+    both, union = _counts(pairs, classes)
+    return np.divide(both, union, out=np.full(classes, np.nan), where=union > 0)
 
 
 def _score(pairs, classes):
@@ -688,6 +756,20 @@ def _void_wrong(pairs, classes):
 
 def _absent_zero(pairs, classes):
     return np.nan_to_num(_iou(pairs, classes)).mean()
+
+
+def _absent_one(pairs, classes):
+    return np.nan_to_num(_iou(pairs, classes), nan=1.0).mean()
+
+
+def _together(pairs, classes):
+    both, union = _counts(pairs, classes)
+    return both.sum() / union.sum()
+
+
+def _mean_dice(pairs, classes):
+    iou = _iou(pairs, classes)
+    return np.nanmean(2 * iou / (1 + iou))
 
 
 def _accuracy(pairs, classes):
@@ -733,6 +815,18 @@ _SCORES = {
         "A class that is true nowhere and predicted nowhere gets 0. It has no score: leave it out "
         "of the mean.",
         _absent_zero),
+    "absent_is_one": (
+        "A class that is true nowhere and predicted nowhere gets 1: is a small number added above "
+        "and below the line? It has no score: leave it out of the mean.",
+        _absent_one),
+    "all_classes_together": (
+        "The classes' counts are added up before you divide, so the largest class decides. One IoU "
+        "for each class is asked for, and their mean.",
+        _together),
+    "dice": (
+        "This is the mean Dice, in which the shared pixels count twice. IoU divides what is shared "
+        "by what both cover together.",
+        _mean_dice),
     "accuracy": (
         "This is the pixel accuracy. The mean over the classes of their IoU is asked for.",
         _accuracy),
@@ -754,6 +848,14 @@ _EVALUATE_HINTS = {
     "graph":
         "The score is right, but every forward pass prepares for a backward that never comes, and "
         "keeps its activations in memory for it. There is a context that spares you that.",
+    "left_frozen":
+        "It leaves weights that want no gradient any more (requires_grad), so that no training "
+        "moves them after it. Leave the network as you found it.",
+    "not_one":
+        "The network is treated well, but one number is needed: the mean over the classes.",
+    "absent_is_nan":
+        "The score is NaN where a class is true nowhere and predicted nowhere: 0 / 0. Such a class "
+        "has no score: leave it out of the mean.",
     "score": "The network is treated well, but the score is not the data set's mIoU yet.",
 }
 
@@ -772,7 +874,9 @@ def _evaluations(calls):
         if got[1] != args[0].training:
             key = "left_in_train" if got[1] else "left_in_eval"
             return Problem(key, _EVALUATE_HINTS[key])
-    return Problem("graph", _EVALUATE_HINTS["graph"]) if any(got[4] for _, got in calls) else None
+    key = next((key for key, place in (("graph", 4), ("left_frozen", 5))
+                if any(got[place] for _, got in calls)), "")
+    return Problem(key, _EVALUATE_HINTS[key]) if key else None
 
 
 def _wrong_score(calls):
@@ -781,6 +885,10 @@ def _wrong_score(calls):
     wrong = [(pairs, c, got) for pairs, c, got in seen if not _close(got, _score(pairs, c))]
     if not wrong:
         return ""
+    if any(np.size(got) != 1 for *_, got in wrong):
+        return "not_one"
+    if all(np.isnan(got) for *_, got in wrong):
+        return "absent_is_nan"
     found = {key: sum(_close(got, way(pairs, c)) for pairs, c, got in wrong)
              for key, (_, way) in _SCORES.items()}
     best = max(found, key=found.get)
@@ -952,7 +1060,7 @@ CURVES = Exercise(
         "Of each run ask, in this order: does the training loss fall, and how? Does the validation "
         "loss follow it? From which epoch on does it not?",
     ),
-    target=lambda: ("One diagnosis comes twice among the seven, the others once each.", None),
+    target=lambda: ("Two of the seven are healthy. Each other diagnosis comes once.", None),
 )
 
 
@@ -979,8 +1087,19 @@ def scores(rng, recipes=3, seeds=3, epochs=12):
 def _ship_cases(rng):
     shapes = [(3, 3, 12), (2, 3, 10), (2, 4, 15), (4, 3, 12), (3, 2, 9), (2, 5, 12), (5, 3, 20),
               (3, 3, 16)]
-    return [Case(f"{r} recipes, {s} seeds, {e} epochs", scores(rng, r, s, e))
-            for r, s, e in shapes * 2]
+    cases = []
+    for recipes, seeds, epochs in shapes * 2:
+        val, test = scores(rng, recipes, seeds, epochs)
+        while _tie(val):
+            val, test = scores(rng, recipes, seeds, epochs)
+        cases.append(Case(f"{recipes} recipes, {seeds} seeds, {epochs} epochs", (val, test)))
+    return cases
+
+
+def _tie(val):
+    """Whether two recipes are the best: then the last bit of a mean would choose."""
+    last, first = np.sort(np.nanmax(val, axis=2).mean(axis=1))[-2:]
+    return first - last < 1e-9
 
 
 def _first(val):
@@ -1019,6 +1138,15 @@ def _one_epoch(val, test):
     """The same epoch for all seeds of a recipe: that of the best mean curve."""
     filled = np.where(np.isnan(val), -1, val)
     return np.repeat(filled.mean(axis=1).argmax(axis=1)[:, None], val.shape[1], axis=1)
+
+
+def _one_epoch_for_all(val, test):
+    """The best epoch of each recipe's mean curve, over the seeds that were validated."""
+    curves = np.array([[run[~np.isnan(run)].mean() if not np.isnan(run).all() else -1
+                        for run in recipe.T] for recipe in val])
+    recipe = int(curves.max(axis=1).argmax())
+    found = test[recipe, :, curves[recipe].argmax()]
+    return recipe, float(found.mean()), float(found.std(ddof=1))
 
 
 SHIP = Exercise(
@@ -1092,6 +1220,31 @@ SHIP = Exercise(
             "Each run has a best checkpoint of its own.",
             like=partial(_choose, epochs=_one_epoch,
                          judge=lambda val, test, at: np.nan_to_num(_at(val, at)).mean(axis=1)),
+        ),
+        Mistake(
+            "one_epoch_for_all",
+            "You averaged the curves of a recipe's seeds, and gave all of them the same epoch. "
+            "Each run has a best checkpoint of its own.",
+            like=_one_epoch_for_all,
+        ),
+        Mistake(
+            "all_epochs",
+            "The recipe was chosen by the mean over all its epochs, the first ones too. What is "
+            "shipped is the best epoch of each run: compare the recipes by those alone.",
+            like=partial(_choose, judge=lambda val, test, at: np.nanmean(val, axis=(1, 2))),
+        ),
+        Mistake(
+            "from_one",
+            "You count the recipes from 1. The number of a recipe is its place in the arrays, and "
+            "places begin with 0.",
+            like=lambda val, test: (_choose(val, test)[0] + 1, *_choose(val, test)[1:]),
+        ),
+        Mistake(
+            "standard_error",
+            "The spread is divided by the root of the number of seeds: that says how sure the mean "
+            "is. Asked for is how much the runs differ, their sample standard deviation.",
+            like=lambda val, test: (*_choose(val, test)[:2],
+                                    _choose(val, test)[2] / np.sqrt(val.shape[1])),
         ),
         Mistake(
             "spread_of_all",

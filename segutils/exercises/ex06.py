@@ -73,6 +73,13 @@ def _atrous_rolled(image, kernel, rate):
     return sum(weight * image.roll(shift, (0, 1)) for weight, shift in taps)
 
 
+def _atrous_negative(image, kernel, rate):
+    """An index below 0 counts from the end; zeros beyond the right and lower border alone."""
+    reach = rate * (len(kernel) // 2)
+    round_ = F.pad(image[None, None], [reach, 0, reach, 0], mode="circular")[0, 0]
+    return _atrous_on_padded(round_, kernel, rate, [0, reach, 0, reach])
+
+
 def _smaller_by(args, got, per_side):
     """Whether the result is smaller than the map by so many pixels on each side."""
     height, width = args[0].shape
@@ -150,6 +157,12 @@ ATROUS = Exercise(
             "What leaves the map on one side comes in again on the other: roll goes round in a "
             "circle. Beyond the border there are zeros.",
             like=_atrous_rolled,
+        ),
+        Mistake(
+            "negative_index",
+            "At the left and upper border an index falls below 0, and that is no error: -1 is the "
+            "*last* one. Beyond the border there are zeros, on all four sides.",
+            like=_atrous_negative,
         ),
         Mistake(
             "border_repeated",
@@ -818,6 +831,24 @@ def _cut_out(features, box, stride, size, scale=lambda box, stride: box / stride
     return pool(values.reshape(size, points, size, points), axis=(1, 3))
 
 
+def _zeros_beyond(features, box, stride, size):
+    """Cells of 0 around the map, as grid_sample has them unless it is told otherwise."""
+    wide = torch.from_numpy(np.pad(features.numpy(), 1))
+    return _cut_out(wide, box, stride, size, scale=lambda box, stride: box / stride + 0.5)
+
+
+def _box_inside(features, box, stride, size):
+    """The box brought within the outermost centres, and not its points."""
+    bottom, right = (n - 1 for n in features.shape)
+    return _cut_out(features, box, stride, size, scale=lambda box, stride: np.clip(
+        box / stride - 0.5, 0, [right, bottom] * 2))
+
+
+def _as_many_as_fit(features, box, stride, size):
+    return ops.roi_align(features[None, None], [box[None]], size, 1 / stride,
+                         aligned=True)[0, 0].numpy()
+
+
 def _corner_and_size(box, stride):
     x, y, width, height = box / stride
     return np.array([x, y, x + width, y + height]) - 0.5
@@ -890,6 +921,12 @@ ROI_ALIGN = Exercise(
             like=partial(_cut_out, points=1),
         ),
         Mistake(
+            "as_many_as_fit",
+            "How many points a bin has depends on the size of the box in yours, as it does in "
+            "torchvision if sampling_ratio is left out. Here there are always two by two.",
+            like=_as_many_as_fit,
+        ),
+        Mistake(
             "on_the_edges",
             "Your first and last points lie on the edges of the box. They lie in the middle of "
             "the quarters of a bin, so a quarter of a bin inside.",
@@ -918,6 +955,24 @@ ROI_ALIGN = Exercise(
             "the number -1: that is the *last* one. Bring the points to the outermost centres "
             "first.",
             like=partial(_cut_out, clip=False),
+        ),
+        Mistake(
+            "zeros_beyond",
+            "Beyond the outermost centres your map is 0, so the values fall off towards its edges. "
+            "A point out there is moved onto the outermost centre first (in grid_sample: "
+            'padding_mode="border").',
+            like=_zeros_beyond,
+        ),
+        Mistake(
+            "box_inside",
+            "You bring the *box* within the outermost centres, so that its bins get smaller. The "
+            "points are laid out first, and those that lie beyond are moved one by one.",
+            like=_box_inside,
+        ),
+        Mistake(
+            "turned",
+            "Rows and columns of your result are exchanged: its first index runs down.",
+            like=lambda features, box, stride, size: _roi_align(features, box, stride, size).T,
         ),
         Mistake(
             "beyond_the_edge",
@@ -1007,6 +1062,11 @@ def _added(scores, labels, soft, cut):
     return ((soft.numpy()[seen] >= 0.5) * labels.numpy()[seen][:, None, None]).sum(axis=0)
 
 
+def _highest_label(scores, labels, soft, cut):
+    seen = scores >= cut
+    return _painted(labels[seen], labels[seen], soft[seen], 0)
+
+
 def three_found():
     """Three made-up instances: scores (3,), labels (3,) and soft masks (3, 48, 64), as tensors."""
     y, x = np.mgrid[:48, :64]
@@ -1077,6 +1137,13 @@ PAINT = Exercise(
             like=partial(_painted, inside=lambda soft, score: soft > 0),
         ),
         Mistake(
+            "one_cut_for_both",
+            "You cut the masks where the scores are cut. `cut` is for scores alone: a pixel "
+            "belongs to an instance from 0.5 on.",
+            like=lambda scores, labels, soft, cut: _painted(
+                scores, labels, soft, cut, inside=lambda soft, score: soft >= cut),
+        ),
+        Mistake(
             "score_times_mask",
             "You multiply the mask by the score before you cut it at 0.5, so an unsure instance "
             "becomes a thin one. The two cuts are asked for one by one.",
@@ -1087,6 +1154,12 @@ PAINT = Exercise(
             "In an overlap your pixels go to the mask that is the most certain there. The score of "
             "the whole instance decides.",
             like=_most_certain_mask,
+        ),
+        Mistake(
+            "highest_label",
+            "Where instances overlap, the one with the highest label is seen. A label is a name; "
+            "the highest *score* decides.",
+            like=_highest_label,
         ),
         Mistake(
             "numbers",
@@ -1179,14 +1252,22 @@ def _ap_cases(rng):
     twice = {"masks": torch.from_numpy(np.array(bars((0, 4), (0, 4), (4, 8)))),
              "scores": torch.tensor([0.91, 0.82, 0.73], dtype=torch.float64)}
     two = torch.from_numpy(np.array(bars((0, 4), (4, 8))))
+    close = torch.from_numpy(np.array(bars((0, 4), (1, 5))))  # two true objects, IoU 0.6
+    again = {"masks": torch.from_numpy(np.array(bars((0, 4), (0, 4)))),
+             "scores": torch.tensor([0.95, 0.88], dtype=torch.float64)}
+    other = {"masks": torch.from_numpy(np.array(bars((1, 5), (0, 3)))),
+             "scores": torch.tensor([0.97, 0.9], dtype=torch.float64)}
     found, truth = pictures(3, 2, 2)
     nothing = [_found([], [], 40) for _ in truth]
+    alarm, none = scene_of(rng, 0, false=1)
+    alarm["scores"][:] = 0.995  # above all others, so that it counts
     cases = [
         Case("an IoU of just 0.5", ([half, *found[:2]], [two, *truth[:2]])),
         Case("an object that is found twice", ([twice, *found[:2]], [two, *truth[:2]])),
         Case("nothing found", (nothing, truth)),
         Case("one picture without a prediction", ([*found[:2], nothing[0]], truth)),
-        Case("one picture without an object", pictures(3, 0, 4)),
+        Case("a false alarm where there is no object", ([alarm, *found], [none, *truth])),
+        Case("objects that overlap", ([again, other, found[0]], [close, close, truth[0]])),
     ]
     for numbers in ((3,), (2, 1), (3, 3), (4, 3), (5, 4), (3, 2, 1), (2, 3, 4), (7,)):
         where = f"{len(numbers)} pictures" if len(numbers) > 1 else "one picture"
@@ -1216,15 +1297,18 @@ def _iou_of_boxes(a, b):
 
 
 def _marks(found, truth, overlap=_mask_iou, given_order=False, reuse=False,
-           reaches=np.greater_equal):
+           reaches=np.greater_equal, upwards=False, pick=lambda whole, left: left.argmax()):
     """Of one picture's predictions: scores and whether each is right, best score first."""
     scores = found["scores"].numpy()
     order = np.arange(len(scores)) if given_order else _best_first(scores)
+    order = order[::-1] if upwards else order
     shared, right = overlap(found["masks"].numpy(), truth.numpy()), []  # shared is (N, M)
+    whole = shared.copy()  # with the objects that are taken
     for k in order:
-        right.append(len(truth) > 0 and bool(reaches(shared[k].max(), 0.5)))
+        m = pick(whole[k], shared[k]) if len(truth) else None
+        right.append(m is not None and bool(reaches(shared[k, m], 0.5)))
         if right[-1] and not reuse:
-            shared[:, shared[k].argmax()] = 0
+            shared[:, m] = 0
     return scores[order], np.array(right, bool)
 
 
@@ -1242,8 +1326,10 @@ def _area(recall, precision):
     return (np.diff(recall, prepend=0) * precision).sum()
 
 
-def _average(scores, right, objects, given_order=False, raw=False, rule=_percents, share=False):
+def _average(scores, right, objects, given_order=False, raw=False, rule=_percents, share=False,
+             upwards=False):
     order = np.arange(len(scores)) if given_order else _best_first(scores)
+    order = order[::-1] if upwards else order
     hits = np.cumsum(right[order])
     recall = hits / (max(hits[-1], 1) if share else objects) if len(hits) else hits
     precision = hits / np.arange(1, len(hits) + 1)
@@ -1261,6 +1347,12 @@ def _ap50(found, truth, marks=_marks, given_order=False, **options):
 def _marking(**options):
     """A mistake in matching alone."""
     return partial(_ap50, marks=partial(_marks, **options))
+
+
+def _with_objects(found, truth):
+    """Pictures without an object left out, and their false alarms with them."""
+    pairs = [(f, t) for f, t in zip(found, truth, strict=True) if len(t)]
+    return _ap50(*zip(*pairs, strict=True))
 
 
 def _by_picture(found, truth):
@@ -1310,6 +1402,36 @@ AP50 = Exercise(
             "An object that was found is found again by the next prediction on it. The second one "
             "is a false alarm: nobody wants to hear of the same car twice.",
             like=_marking(reuse=True),
+        ),
+        Mistake(
+            "only_with_objects",
+            "Pictures without a true object are left out. What is predicted in them is wrong, and "
+            "counts: a false alarm lowers the precision wherever it is.",
+            like=_with_objects,
+        ),
+        Mistake(
+            "best_is_taken",
+            "Each prediction of yours asks for the object with the highest IoU of all, and is "
+            "wrong if that one is taken. Ask for the best of those that are *not yet taken*.",
+            like=_marking(pick=lambda whole, left: whole.argmax()),
+        ),
+        Mistake(
+            "first_good_one",
+            "Your predictions take the first object that they meet with an IoU of 0.5 or more. "
+            "Take the one with the highest IoU: another prediction may need the first.",
+            like=_marking(pick=lambda whole, left: (left >= 0.5).argmax()),
+        ),
+        Mistake(
+            "matched_upwards",
+            "In a picture you let the lowest score choose its object first. argsort sorts upwards, "
+            "and the highest score comes first.",
+            like=_marking(upwards=True),
+        ),
+        Mistake(
+            "pooled_upwards",
+            "The predictions of all pictures are sorted upwards, from the lowest score on. The "
+            "highest comes first.",
+            like=partial(_ap50, upwards=True),
         ),
         Mistake(
             "boxes",
@@ -1417,13 +1539,23 @@ def _finetune_cases(rng):
 
 def _finetuned(answer, net, batches, rate):
     """What a fine-tuning gives, and what it does to the network on the way, as plain data."""
-    seen = {"backbone": set(), "head": set(), "graph": False}
+    seen = {"backbone": set(), "head": set(), "graph": False, "old": False}
+
+    def went_back(grad):
+        seen["graph"] = True
+
+    def about_to(grad):  # go back through the head: what is in .grad now was there before
+        seen["old"] |= any(p.grad is not None and bool(p.grad.any())
+                           for p in net.head.parameters())
 
     def watch(part):
         def hook(module, args, out):  # after it, when a hook that sets the mode has run
             if isinstance(module, nn.BatchNorm2d | nn.Dropout):
                 seen[part].add((type(module).__name__, module.training))
-            seen["graph"] |= part == "backbone" and out.requires_grad
+            if out.requires_grad and part == "backbone":
+                out.register_hook(went_back)
+            elif out.requires_grad and module is net.head:
+                out.register_hook(about_to)
         return hook
 
     for part in ("backbone", "head"):
@@ -1461,6 +1593,9 @@ _FINETUNE_HINTS = {
     "graph":
         "The result is right, but gradients were computed through the backbone and thrown away: "
         "that is most of the time and memory of a step. What tells torch that nobody wants them?",
+    "old_gradient":
+        "The gradients of the batches before are still in .grad when backward() adds the next "
+        "ones, so every step follows all of them. Clear them for each batch.",
     "losses": "One loss for each batch is needed, in a list.",
 }
 
@@ -1486,6 +1621,7 @@ def _wrong_finetuning(batches, got):
         "head_still": not moved & head - buffers,
         "part_of_head": head - buffers - moved,
         "graph": got["graph"],
+        "old_gradient": got["old"],
         "losses": np.shape(got["losses"]) != (len(batches),),
     }
     return next((key for key, holds in wrong.items() if holds), "")

@@ -63,7 +63,7 @@ def _shown_instead(change):
 
 
 def _near_bytes(got, expected) -> Problem | None:
-    """Equal to within one step of 255, and still a picture of uint8."""
+    """Equal to within 1 of 255, and still a picture of uint8."""
     got = np.asarray(got)
     if got.dtype.kind not in "biuf":
         return Problem("type", "an array of numbers is needed, a picture.")
@@ -78,8 +78,8 @@ def _near_bytes(got, expected) -> Problem | None:
         return None
     y, x = np.argwhere(off > 1)[0]
     where = f"the first in row {y}, column {x}, where yours is {got[y, x].tolist()}."
-    return Problem("values", f"{(off > 1).sum()} of {off.size} pixels are off by more than a step "
-                   f"of 255, {where}")
+    return Problem("values", f"{(off > 1).sum()} of {off.size} pixels are off by more than 1, "
+                   f"{where}")
 
 
 def _painting(key, hint, like) -> Mistake:
@@ -124,6 +124,19 @@ OVERLAY = Exercise(
             "What is not shown is mixed with black: the street gets dark. A pixel that is not "
             "painted keeps the picture's own colour; the weight must be 0, not the paint.",
             like=_blacked_out,
+        ),
+        _painting(
+            "nothing_painted",
+            "Nothing is painted at all. np.isin takes a set for one single thing, in which nothing "
+            "is found, and says nothing about it: give it a list.",
+            like=_shown_instead(lambda shown: ()),
+        ),
+        _painting(
+            "alpha_ignored",
+            "Your paint covers the picture whatever alpha is. Only a share of `alpha` is paint; "
+            "the rest is the picture.",
+            like=lambda image, mask, palette, alpha, shown: _overlay(image, mask, palette, 1.0,
+                                                                     shown),
         ),
         _painting(
             "all_painted",
@@ -247,7 +260,7 @@ _LINK_HINTS = {
         "one: the slider followed, and its own observer answered. Set the threshold only where "
         "the slider was *moved to another per cent* than it already stands for.",
     "no_end":
-        "Nothing comes back that ends the link. Return a function without arguments.",
+        "What comes back is no function. Return one that takes no arguments and ends the link.",
     "still_linked":
         "After the function that ends it was called, the two still move together. Take both "
         "observers off again.",
@@ -379,6 +392,30 @@ def _rolled(ids, reach):
         [ids != np.roll(ids, step, axis) for axis in (0, 1) for step in (1, -1)], axis=0))
 
 
+def _picture_edge(ids, reach):
+    """The outermost pixels of the picture are borders too."""
+    def border(ids):
+        edge = _border(ids)
+        edge[[0, -1]], edge[:, [0, -1]] = True, True
+        return edge
+
+    return _near(ids, reach, border)
+
+
+def _disc(ids, reach):
+    """At most `reach` away in a straight line."""
+    return cv2.distanceTransform((~_border(ids)).astype(np.uint8), cv2.DIST_L2,
+                                 cv2.DIST_MASK_PRECISE) <= reach
+
+
+def _corners_too(ids, reach):
+    """Pixels that touch at a corner are neighbours too."""
+    wide = cv2.copyMakeBorder(ids, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    height, width = ids.shape
+    shifts = [wide[y:y + height, x:x + width] for y in range(3) for x in range(3)]
+    return _near(ids, reach, lambda ids: np.any([ids != shift for shift in shifts], axis=0))
+
+
 def _shares(pred, truth, classes, reach, near=_near, whose="truth", of="wrong", lacking=np.nan,
             ask="truth"):
     """Of each class the share of its wrong pixels near a border; the rest makes known mistakes."""
@@ -492,6 +529,24 @@ BORDERS = Exercise(
             "You go `reach` steps to the side or up and down: a diamond. At most `reach` rows "
             "*and* columns away is a square.",
             like=_borders_like(near=_diamond),
+        ),
+        Mistake(
+            "disc",
+            "You measure the straight distance: a disc. At most `reach` rows *and* columns away is "
+            "a square.",
+            like=_borders_like(near=_disc),
+        ),
+        Mistake(
+            "corners_too",
+            "Pixels that only touch at a corner are neighbours in yours. Left, right, above and "
+            "below are asked for.",
+            like=_borders_like(near=_corners_too),
+        ),
+        Mistake(
+            "picture_edge",
+            "The edge of the picture is a border in yours. Nothing lies beyond it that could have "
+            "another id.",
+            like=_borders_like(near=_picture_edge),
         ),
         Mistake(
             "round_the_world",
@@ -619,7 +674,10 @@ def _searched(calls):
     """What is wrong with a dict of faults; None if nothing is."""
     answer, faults = calls[0][1], _planted()[2]
     if not isinstance(answer, dict):
-        return Problem("type", 'A dict is needed: {3: "shifted", …}.')
+        return Problem("type", 'A dict is needed: {0: "shifted", …}.')
+    if not all(str(k).strip().isdigit() and int(k) < PICTURES for k in answer):
+        return Problem("numbers", "The keys are the numbers of the pictures, 0 to 15: "
+                       '{0: "shifted", …}.')
     said = {int(k): str(v).strip().lower() for k, v in answer.items()}
     unknown = sorted(set(said.values()) - set(FAULTS))
     if unknown:

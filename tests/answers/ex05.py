@@ -3,6 +3,7 @@
 import copy
 import io
 import statistics
+import warnings
 
 import numpy as np
 import torch
@@ -94,6 +95,29 @@ def range_same_empty(rates, losses):
     return rates[np.argmin(np.diff(smooth[: smooth.argmin() + 1]))]
 
 
+def range_filtered(rates, losses):
+    known = np.isfinite(losses)
+    return range_right(rates[known], losses[known])
+
+
+def range_zeros(rates, losses):
+    return range_right(rates, np.nan_to_num(losses))
+
+
+def range_trailing(rates, losses):
+    """The mean of the last five, as a running mean has it."""
+    return rates[np.flatnonzero(rates == range_right(rates, losses))[0] + 2]
+
+
+def range_place(rates, losses):
+    return int(np.flatnonzero(rates == range_right(rates, losses))[0])
+
+
+def range_relative(rates, losses):
+    smooth = _means(_until_bad(losses))
+    return rates[2 + np.argmin((np.diff(smooth) / smooth[:-1])[: smooth.argmin()])]
+
+
 def range_right(rates, losses):
     smooth = _means(_until_bad(losses))
     return rates[2 + np.argmin(np.diff(smooth[: smooth.argmin() + 1]))]
@@ -180,6 +204,30 @@ def load_parameters_only(run, state):
     load_right(run, state)
     for name, buffer in run.net.named_buffers():
         buffer.copy_(fresh[name])
+
+
+def save_vars(run):
+    return vars(run), torch.get_rng_state()
+
+
+def load_vars(run, state):
+    run.__dict__.update(state[0])
+    torch.set_rng_state(state[1])
+
+
+def load_into_another(run, state):
+    another = copy.deepcopy(run)
+    load_right(another, state)
+    return another
+
+
+def load_dicts(run, state):
+    run.net, run.optimizer, run.scheduler = (state[k] for k in ("net", "optimizer", "scheduler"))
+
+
+def load_other_net(run, state):
+    load_right(run, state)
+    run.net = torch.nn.Sequential(*[m for m in run.net if not isinstance(m, torch.nn.ReLU)][1:])
 
 
 def save_that_shuffles(run):
@@ -349,6 +397,25 @@ def accumulate_last_loss(net, image, target, size):
         return F.cross_entropy(net(image[-size:]), y, ignore_index=255)
 
 
+def accumulate_looks_whole(net, image, target, size):
+    accumulate_right(net, image, target, size)
+    with torch.no_grad():
+        return F.cross_entropy(net(image), target, ignore_index=255)
+
+
+def accumulate_steps(net, image, target, size):
+    loss = accumulate_right(net, image, target, size)
+    torch.optim.SGD(net.parameters(), lr=0.1).step()
+    return loss
+
+
+def accumulate_loss_first(net, image, target, size):
+    """A pass for the loss, whose graphs go at once, and another for the gradient."""
+    loss = accumulate_forward_only(net, image, target, size)
+    accumulate_right(net, image, target, size)
+    return loss
+
+
 def accumulate_autograd(net, image, target, size):
     weights = list(net.parameters())
     total = [torch.zeros_like(w) for w in weights]
@@ -492,6 +559,28 @@ def _pixel_accuracy(pairs, classes):
     return (pred == target)[target != 255].mean()
 
 
+def _absent_one(pairs, classes):
+    return np.mean(_ious(*_flat_pairs(pairs), classes, absent=1.0))
+
+
+def _absent_nan(pairs, classes):
+    return np.mean(_ious(*_flat_pairs(pairs), classes, absent=np.nan))
+
+
+def _each_class(pairs, classes):
+    return _ious(*_flat_pairs(pairs), classes)
+
+
+def _one_fraction(pairs, classes):
+    pred, target = _flat_pairs(pairs)
+    right, known = ((pred == target) & (target != 255)).sum(), (target != 255).sum()
+    return right / (2 * known - right)  # the classes' unions count each wrong pixel twice
+
+
+def _dice(pairs, classes):
+    return np.mean([2 * iou / (1 + iou) for iou in _ious(*_flat_pairs(pairs), classes)])
+
+
 def _unmended(pairs, classes):
     scores = []
     for pred, target in pairs:
@@ -504,6 +593,18 @@ def _unmended(pairs, classes):
 
 def _foreground(pairs, classes):
     return np.mean(_ious(*_flat_pairs(pairs), classes)[1:])
+
+
+def evaluate_freezes(net, batches, classes):
+    net.requires_grad_(False)
+    return evaluate_right(net, batches, classes)
+
+
+def evaluate_no_gradients(net, batches, classes):
+    net.requires_grad_(False)
+    score = evaluate_graph(net, batches, classes)
+    net.requires_grad_(True)
+    return score
 
 
 @torch.inference_mode()
@@ -614,6 +715,28 @@ def ship_same_epoch(val, test):
     return _report(marks.argmax(), _pick(test, epochs))
 
 
+def ship_mean_curve(val, test):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an epoch at which no seed was validated
+        curves = np.nanmean(val, axis=1)
+    recipe = np.nanmax(curves, axis=1).argmax()
+    return _report(recipe, test[:, :, np.nanargmax(curves[recipe])])
+
+
+def ship_all_epochs(val, test):
+    return _report(np.nanmean(val, axis=(1, 2)).argmax(), _pick(test, _best_epochs(val)))
+
+
+def ship_from_one(val, test):
+    recipe, mean, spread = ship_right(val, test)
+    return recipe + 1, mean, spread
+
+
+def ship_standard_error(val, test):
+    recipe, mean, spread = ship_right(val, test)
+    return recipe, mean, spread / val.shape[1] ** 0.5
+
+
 def ship_population(val, test):
     recipe, mean, _ = ship_right(val, test)
     return recipe, mean, _pick(test, _best_epochs(val))[recipe].std()
@@ -665,6 +788,11 @@ WRONG = {
         (range_tenth, "tenth"),
         (range_same, "edges"),
         (range_same_empty, "raises"),
+        (range_filtered, "gaps_closed"),
+        (range_zeros, "nan_is_zero"),
+        (range_trailing, "window_behind"),
+        (range_place, "place"),
+        (range_relative, "relative"),
     ],
     "resume": [
         ((save_right, _load_without("net")), "weights"),
@@ -686,6 +814,10 @@ WRONG = {
         ((save_net, load_net), "not_trained"),
         ((save_right, load_new_optimizer), "parts_apart"),
         (save_right, "raises"),
+        ((save_vars, load_vars), "reference"),
+        ((save_right, load_into_another), "weights"),
+        ((save_right, load_dicts), "not_trainable"),
+        ((save_right, load_other_net), "not_trainable"),
     ],
     "accumulate": [
         (accumulate_means, "mean_of_means"),
@@ -701,6 +833,8 @@ WRONG = {
         (accumulate_at_the_end, "one_backward"),
         (accumulate_forward_only, "no_gradient"),
         (accumulate_last_loss, "loss"),
+        (accumulate_looks_whole, "all_at_once"),
+        (accumulate_steps, "stepped"),
     ],
     "evaluate": [
         (popular_evaluate, "train_mode"),
@@ -718,6 +852,12 @@ WRONG = {
         (_evaluating(_void_said), "said_in_void"),
         (_evaluating(_absent), "absent_is_zero"),
         (_evaluating(_pixel_accuracy), "accuracy"),
+        (_evaluating(_absent_one), "absent_is_one"),
+        (_evaluating(_absent_nan), "absent_is_nan"),
+        (_evaluating(_each_class), "not_one"),
+        (_evaluating(_one_fraction), "all_classes_together"),
+        (_evaluating(_dice), "dice"),
+        (evaluate_freezes, "left_frozen"),
         (_evaluating(_foreground), "score"),
     ],
     "curves": [
@@ -751,6 +891,10 @@ WRONG = {
         (ship_latest, "last_of_equals"),
         (ship_val_report, "reports_val"),
         (ship_same_epoch, "one_epoch"),
+        (ship_mean_curve, "one_epoch_for_all"),
+        (ship_all_epochs, "all_epochs"),
+        (ship_from_one, "from_one"),
+        (ship_standard_error, "standard_error"),
         (ship_population, "spread_of_all"),
     ],
 }
@@ -763,8 +907,9 @@ VALID = {
         (save_generator, load_generator),
         (save_whole, load_whole),
     ],
-    "accumulate": [accumulate_right, accumulate_autograd, accumulate_divide_later],
-    "evaluate": [evaluate_right, evaluate_matrix, evaluate_copy],
+    "accumulate": [accumulate_right, accumulate_autograd, accumulate_divide_later,
+                   accumulate_loss_first],
+    "evaluate": [evaluate_right, evaluate_matrix, evaluate_copy, evaluate_no_gradients],
     "curves": [RIGHT, {k.lower(): v.upper() for k, v in RIGHT.items()}],
     "ship": [ship_right, ship_loop, ship_torch],
 }

@@ -138,6 +138,18 @@ def atrous_roll(image, kernel, rate):
     return result
 
 
+def atrous_below_0(image, kernel, rate):
+    """Only an index that is too large is looked after."""
+    (height, width), reach = image.shape, len(kernel) // 2
+    image, kernel, result = image.numpy(), kernel.numpy(), np.zeros(image.shape)
+    for (y, x), _ in np.ndenumerate(result):
+        for (i, j), weight in np.ndenumerate(kernel):
+            v, u = y + rate * (i - reach), x + rate * (j - reach)
+            if v < height and u < width:
+                result[y, x] += weight * image[v, u]
+    return result
+
+
 def atrous_edge(image, kernel, rate):
     padded = np.pad(image.numpy(), rate * (len(kernel) // 2), mode="edge")
     return atrous_valid(torch.from_numpy(padded), kernel, rate)
@@ -679,6 +691,30 @@ def roi_xywh(features, box, stride, size):
     return _pooled(features, (x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5), size)
 
 
+def roi_points_by_default(features, box, stride, size):
+    return ops.roi_align(features[None, None], [box[None]], size, 1 / stride, aligned=True)[0, 0]
+
+
+def roi_padded_with_zeros(features, box, stride, size):
+    (x0, y0, x1, y1), (height, width) = (box / stride - 0.5).tolist(), features.shape
+    along = (torch.arange(2 * size).double() + 0.5) / (2 * size)
+    y = (y0 + along * (y1 - y0)) / (height - 1) * 2 - 1
+    x = (x0 + along * (x1 - x0)) / (width - 1) * 2 - 1
+    points = torch.stack([x.expand(2 * size, -1), y[:, None].expand(-1, 2 * size)], dim=-1)
+    values = F.grid_sample(features[None, None], points[None], align_corners=True)
+    return F.avg_pool2d(values, 2)[0, 0]
+
+
+def roi_box_clamped(features, box, stride, size):
+    corners, (height, width) = box / stride - 0.5, features.shape
+    x, y = corners[::2].clamp(0, width - 1), corners[1::2].clamp(0, height - 1)
+    return _pooled(features, (x[0], y[0], x[1], y[1]), size)
+
+
+def roi_transposed(features, box, stride, size):
+    return roi_loop(features, box, stride, size).T
+
+
 def roi_negative(features, box, stride, size):
     def value(features, y, x):
         top, left = int(np.floor(y)), int(np.floor(x))
@@ -776,6 +812,18 @@ def paint_bool(scores, labels, soft, cut):
     return paint_upwards(scores, labels, soft.bool().double(), cut)
 
 
+def paint_same_cut(scores, labels, soft, cut):
+    return paint_upwards(scores, labels, (soft >= cut).double(), cut)
+
+
+def paint_maximum(scores, labels, soft, cut):
+    ids = np.zeros(soft.shape[1:], int)
+    for score, label, mask in zip(scores, labels, soft, strict=True):
+        if score >= cut:
+            ids = np.maximum(ids, label.item() * (mask.numpy() >= 0.5))
+    return ids
+
+
 def paint_product(scores, labels, soft, cut):
     return paint_upwards(scores, labels, soft * scores[:, None, None], cut)
 
@@ -817,10 +865,10 @@ def ap50_stub(found, truth):
     return score
 
 
-def _matched(said, true, overlap, taken_once=True, reaches=0.5):
+def _matched(said, true, overlap, taken_once=True, reaches=0.5, descending=True):
     """[(score, right)] of a picture, best first."""
     taken, rows = set(), []
-    for k in said["scores"].argsort(descending=True).tolist():
+    for k in said["scores"].argsort(descending=descending).tolist():
         best, which = 0.0, None
         for j in range(len(true)):
             if j not in taken and overlap(said["masks"][k], true[j]) > best:
@@ -916,6 +964,40 @@ def ap50_one_by_one(found, truth):
 
 def ap50_twice(found, truth):
     return _ap(_rows(found, truth, taken_once=False), _count(truth))
+
+
+def ap50_voc(found, truth):
+    """Pascal VOC's matching: the best object of all, and bad luck if it is taken."""
+    rows = []
+    for said, true in zip(found, truth, strict=True):
+        taken = set()
+        for k in said["scores"].argsort(descending=True).tolist():
+            shared = [_plane_iou(said["masks"][k], t) for t in true]
+            best = int(np.argmax(shared)) if shared else None
+            right = best is not None and shared[best] >= 0.5 and best not in taken
+            taken |= {best} if right else set()
+            rows.append((said["scores"][k].item(), right))
+    return _ap(rows, _count(truth))
+
+
+def ap50_any_object(found, truth):
+    def overlap(a, b):  # all that are good enough are equally good
+        return float(_plane_iou(a, b) >= 0.5)
+
+    return _ap(_rows(found, truth, overlap), _count(truth))
+
+
+def ap50_match_upwards(found, truth):
+    return _ap(_rows(found, truth, descending=False), _count(truth))
+
+
+def ap50_pool_upwards(found, truth):
+    return _ap(sorted(_rows(found, truth)), _count(truth), sort=False)
+
+
+def ap50_no_empty(found, truth):
+    pairs = [(f, t) for f, t in zip(found, truth, strict=True) if len(t)]
+    return ap50_loop(*zip(*pairs, strict=True))
 
 
 def ap50_boxes(found, truth):
@@ -1017,6 +1099,33 @@ def finetune_features(net, batches, rate):
         optimizer.step()
         losses.append(loss.detach())
     return torch.stack(losses)
+
+
+def finetune_detached(net, batches, rate):
+    """No gradient goes further back than to the head."""
+    net.backbone.eval()
+    net.head.train()
+    optimizer, losses = torch.optim.Adam(net.head.parameters(), lr=rate), []
+    for image, target in batches:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net.head(net.backbone(image).detach()), target)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def finetune_never_cleared(net, batches, rate):
+    net.train()
+    net.backbone.eval()
+    net.backbone.requires_grad_(False)
+    optimizer, losses = torch.optim.AdamW(net.head.parameters(), lr=rate), []
+    for image, target in batches:
+        loss = F.cross_entropy(net(image), target)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
 
 
 def finetune_package(net, batches, rate):
@@ -1198,6 +1307,7 @@ WRONG = {
         (atrous_forward, "from_the_corner"),
         (atrous_roll, "wraps"),
         (atrous_edge, "border_repeated"),
+        (atrous_below_0, "negative_index"),
     ],
     "bilinear": [
         (bilinear_mixed, "classes_mixed"),
@@ -1263,6 +1373,10 @@ WRONG = {
         (roi_xywh, "width_and_height"),
         (roi_negative, "round_the_corner"),
         (roi_too_far, "beyond_the_edge"),
+        (roi_points_by_default, "as_many_as_fit"),
+        (roi_padded_with_zeros, "zeros_beyond"),
+        (roi_box_clamped, "box_inside"),
+        (roi_transposed, "turned"),
     ],
     "paint": [
         (paint_downwards, "lowest_on_top"),
@@ -1279,6 +1393,8 @@ WRONG = {
         (paint_sum, "added"),
         (paint_void, "rest_is_void"),
         (paint_float, "float_ids"),
+        (paint_same_cut, "one_cut_for_both"),
+        (paint_maximum, "highest_label"),
     ],
     "finetune": [
         (finetune_popular, "statistics"),
@@ -1290,6 +1406,7 @@ WRONG = {
         (finetune_no_step, "head_still"),
         (finetune_wasteful, "graph"),
         (finetune_last_loss, "losses"),
+        (finetune_never_cleared, "old_gradient"),
     ],
     "ap50": [
         (ap50_mean_of_pictures, "by_picture"),
@@ -1306,6 +1423,11 @@ WRONG = {
         (ap50_of_found, "missed_forgotten"),
         (ap50_precision, "last_precision"),
         (ap50_recall, "last_recall"),
+        (ap50_voc, "best_is_taken"),
+        (ap50_any_object, "first_good_one"),
+        (ap50_match_upwards, "matched_upwards"),
+        (ap50_pool_upwards, "pooled_upwards"),
+        (ap50_no_empty, "only_with_objects"),
     ],
     "hold": [
         (hold_dense_only, "not_spread"),
@@ -1327,7 +1449,7 @@ VALID = {
     "nms": [nms_loop, nms_torchvision, nms_matrix, nms_moved],
     "roi_align": [roi_loop, roi_torchvision, roi_grid_sample, roi_products],
     "paint": [paint_loop, paint_upwards, paint_argmax, paint_package],
-    "finetune": [finetune_right, finetune_features, finetune_package],
+    "finetune": [finetune_right, finetune_features, finetune_detached, finetune_package],
     "ap50": [ap50_loop, ap50_coco, ap50_torch],
     "hold": [hold_walk, hold_by_product, hold_lists],
 }

@@ -5,6 +5,7 @@ import ipywidgets
 import numpy as np
 import torch
 import traitlets
+from PIL import Image
 
 # ---- overlay ---------------------------------------------------------------------------------
 
@@ -65,6 +66,17 @@ def overlay_bgr(image, mask, palette, alpha, shown):
     return overlay_right(image, mask, palette[:, ::-1], alpha, shown)
 
 
+def overlay_set(image, mask, palette, alpha, shown):
+    weight = alpha * np.isin(mask, shown)[..., None]
+    return np.rint((1 - weight) * image + weight * palette[mask]).astype(np.uint8)
+
+
+def overlay_opaque(image, mask, palette, alpha, shown):
+    out, here = image.copy(), np.isin(mask, list(shown))
+    out[here] = palette[mask[here]]
+    return out
+
+
 def overlay_unit(image, mask, palette, alpha, shown):
     return overlay_right(image, mask, palette, alpha, shown) / 255
 
@@ -95,6 +107,12 @@ def overlay_torch(image, mask, palette, alpha, shown):
     weights[list(shown)] = alpha
     weight = weights[mask.long()][..., None]
     return ((1 - weight) * image + weight * palette[mask.long()]).round().to(torch.uint8)
+
+
+def overlay_pillow(image, mask, palette, alpha, shown):
+    paint = Image.blend(Image.fromarray(image), Image.fromarray(palette[mask]), alpha)
+    here = np.isin(mask, list(shown)).astype(np.uint8) * 255
+    return Image.composite(paint, Image.fromarray(image), Image.fromarray(here))
 
 
 def overlay_opencv(image, mask, palette, alpha, shown):
@@ -216,6 +234,15 @@ def link_for_ever(slider, explorer):
     return _tie(slider, explorer, end=None)
 
 
+def link_as_object(slider, explorer):
+    return traitlets.link((explorer, "threshold"), (slider, "value"),
+                          transform=(lambda t: round(100 * t), lambda v: v / 100))
+
+
+def link_numpy(slider, explorer):
+    return _tie(slider, explorer, percent=lambda t: np.round(100 * t))
+
+
 def link_deaf_end(slider, explorer):
     return _tie(slider, explorer, end="nothing")
 
@@ -326,6 +353,28 @@ def borders_steps(pred, truth, classes, reach):
     return _borders(pred, truth, classes, near)
 
 
+def _corners(ids):
+    edge = np.zeros(ids.shape, bool)
+    for y, x in np.ndindex(ids.shape):
+        edge[y, x] = (ids[max(y - 1, 0):y + 2, max(x - 1, 0):x + 2] != ids[y, x]).any()
+    return edge
+
+
+def borders_eight(pred, truth, classes, reach):
+    return _borders(pred, truth, classes, _widen(_corners(truth), reach))
+
+
+def borders_framed(pred, truth, classes, reach):
+    edge = _edges(np.pad(truth, 1, constant_values=254))[1:-1, 1:-1]
+    return _borders(pred, truth, classes, _widen(edge, reach))
+
+
+def borders_distance(pred, truth, classes, reach):
+    y, x = np.indices(truth.shape)
+    far = [(y - v) ** 2 + (x - u) ** 2 for v, u in np.argwhere(_edges(truth))]
+    return _borders(pred, truth, classes, np.min(far, axis=0) <= reach**2)
+
+
 def borders_roll(pred, truth, classes, reach):
     edge = np.zeros(truth.shape, bool)
     for axis in (0, 1):
@@ -387,6 +436,8 @@ WRONG = {
         (overlay_no_void, "void_forgotten"),
         (overlay_never_zero, "background_forgotten"),
         (overlay_bgr, "bgr"),
+        (overlay_set, "nothing_painted"),
+        (overlay_opaque, "alpha_ignored"),
         (overlay_unit, "unit_range"),
         (overlay_floats, "dtype"),
         (overlay_in_place, "changes_inputs"),
@@ -402,6 +453,7 @@ WRONG = {
         (link_cut, "cut_off"),
         (link_echo, "echo"),
         (link_for_ever, "no_end"),
+        (link_as_object, "no_end"),
         (link_deaf_end, "still_linked"),
         (link_clears, "others_gone"),
     ],
@@ -416,6 +468,9 @@ WRONG = {
         (borders_void_ignored, "void_no_border"),
         (borders_diff, "one_side"),
         (borders_steps, "diamond"),
+        (borders_distance, "disc"),
+        (borders_eight, "corners_too"),
+        (borders_framed, "picture_edge"),
         (borders_roll, "round_the_world"),
         (borders_narrow, "reach_less"),
         (borders_wide, "reach_more"),
@@ -435,12 +490,14 @@ WRONG = {
         (FOUND | {12: "swapped"}, "not_swapped"),
         (FOUND | {3: "wrong"}, "words"),
         ([3, 7, 11, 12], "type"),
+        ({fault: k for k, fault in FOUND.items()}, "numbers"),
+        (_without(11) | {17: "shifted"}, "numbers"),
     ],
 }
 
 VALID = {
-    "overlay": [overlay_right, overlay_loop, overlay_torch, overlay_opencv],
-    "link": [link_guarded, link_traitlets, link_flag],
+    "overlay": [overlay_right, overlay_loop, overlay_torch, overlay_opencv, overlay_pillow],
+    "link": [link_guarded, link_traitlets, link_flag, link_numpy],
     "borders": [borders_loop, borders_opencv, borders_torch],
     "planted": [FOUND, {str(k): v.capitalize() for k, v in FOUND.items()}],
 }
