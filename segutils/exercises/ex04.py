@@ -135,6 +135,7 @@ CONFUSION_MATRIX = Exercise(
             "void_is_index",
             "Your target holds 255, which is void. As an index it leads outside of the matrix: "
             "take void pixels out of both masks first.",
+            when=lambda args, got: (args[1] == VOID).any(),
             raised="IndexError",
         ),
         Mistake(
