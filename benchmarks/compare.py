@@ -77,10 +77,11 @@ def record(given) -> dict:
     rows = {}
     for name, model in models.items():
         _, about = checkpoint.read_weights(paths[name])
+        runs = int(not rows) if given.quick else 3   # each a process of its own
         rows[name] = {"file": paths[name].name, **quality(model, test),
                       "parameters": sum(p.numel() for p in model.parameters()),
                       "flops": flops(model, test[0][0]),
-                      "peak_mb": memory(paths[name], 1 if given.quick else 3),
+                      "peak_mb": memory(paths[name], runs),
                       "minutes": int(about["minutes"]),
                       "pictures_seen": int(about["steps"]) * int(about["batch"])}
     for name, cost in times(models, test, 2 if given.quick else given.rounds).items():
@@ -126,11 +127,14 @@ def times(models: dict[str, nn.Module], pictures: Street, rounds: int) -> dict[s
 
 
 def memory(path: Path, runs: int) -> float | None:
-    """MB that a process grows by, to load a file and decode 16 pictures on the CPU; the median."""
+    """MB that a process grows by, to load a file and decode 16 pictures on the CPU; the median.
+
+    None if the system does not tell, or if nothing is to be run.
+    """
     command = [sys.executable, __file__, "--memory", path]
     said = [json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             for _ in range(runs)]
-    return None if None in said else statistics.median(said)
+    return statistics.median(said) if said and None not in said else None
 
 
 def memory_here(path: Path) -> str:
