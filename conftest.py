@@ -53,11 +53,22 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Notebooks run under nbval in the environment in which the build ran them."""
+    """Notebooks run under nbval in the environment in which the build ran them.
+
+    If there are several, their kernels fork from one process that has imported torch, where that
+    can be done: see `tests/warm.py`.
+    """
     if is_notebook(item) and "MPLBACKEND" in os.environ:
         environment = load_build().kernel_environment()
         os.environ.clear()
         os.environ.update(environment)
+        sys.path.append(str(ROOT / "tests"))
+        import warm
+
+        several = len({other.path for other in item.session.items if is_notebook(other)}) > 2
+        if several and (kernel := warm.start()):
+            item.config.option.nbval_current_env = False
+            item.config.option.nbval_kernel_name = kernel
 
 
 SECONDS = defaultdict(float)

@@ -81,10 +81,11 @@ def record(given) -> dict:
     rows = {}
     for name, model in models.items():
         _, about = checkpoint.read_weights(paths[name])
+        runs = int(not rows) if given.quick else 3   # each a process of its own
         rows[name] = {"file": paths[name].name, **quality(model, test),
                       "parameters": sum(p.numel() for p in model.parameters()),
                       "flops": flops(model, test[0][0]),
-                      "peak_mb": memory(paths[name], 1 if given.quick else 3),
+                      "peak_mb": memory(paths[name], runs),
                       "minutes": int(about["minutes"]),
                       "pictures_seen": int(about["steps"]) * int(about["batch"])}
     rounds = 2 if given.quick else given.rounds
@@ -163,11 +164,14 @@ def in_turns(tasks: dict[str, Callable[[int], None]], rounds: int) -> dict[str, 
 
 
 def memory(path: Path, runs: int) -> float | None:
-    """MB that a process grows by, to load a file and decode 16 pictures on the CPU; the median."""
+    """MB that a process grows by, to load a file and decode 16 pictures on the CPU; the median.
+
+    None if the system does not tell, or if nothing is to be run.
+    """
     command = [sys.executable, __file__, "--memory", path]
     said = [json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             for _ in range(runs)]
-    return None if None in said else statistics.median(said)
+    return statistics.median(said) if said and None not in said else None
 
 
 def memory_here(path: Path) -> str:

@@ -51,12 +51,13 @@ def table(scores: dict[str, ConfusionMatrix], steps: int, seed: int) -> str:
     return "\n".join([*rows, "", made])
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    """Train, print the table, and put it into the card if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help="put the table into the data card")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     scores = {level: score(level, given.steps, given.seed) for level in ("plain", "full")}
     text = table(scores, given.steps, given.seed)
     print(text)

@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.quick:
         given.seeds, given.steps, given.targets = 1, 6, (0.01, 0.99)
-        given.cap, given.rounds = 0.05, 2
+        given.cap, given.rounds = 0.01, 2
     found = installed(PEERS)
     print(", ".join([f"{torch.get_num_threads()} threads", machine(), *installed(["torchmetrics"]),
                      *found]))

@@ -12,8 +12,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -508,6 +511,38 @@ def test_the_command_writes_and_says_what_is_open(tmp_path, capsys, monkeypatch)
     assert "1/1 anna, ex03: 0 of 16 points, 6 not marked" in out
     assert "not marked: anna, ex03.flops: The notebook cannot be run: not a notebook" in out
     assert "g.csv and g.html" in out and (tmp_path / "g.html").exists()
+
+
+@pytest.mark.skipif(not LINUX, reason="elsewhere there is no warm process")
+def test_a_machine_too_busy_to_import_is_named(tmp_path, monkeypatch):
+    save(tmp_path / "anna" / "ex03.ipynb", IMPORTS, FLOPS)
+    monkeypatch.setattr(keeper, "START", 0.01)
+    with pytest.raises(GradingError, match="not imported within 0.01 s: is the machine busy"):
+        grade(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process at once, whatever it is")
+def test_sigterm_stops_as_ctrl_c_does(tmp_path, capsys, monkeypatch):
+    """Nothing is written or left behind. Without the command's own handler, grading runs on."""
+    save(tmp_path / "in" / "anna" / "ex03.ipynb", IMPORTS, FLOPS)
+    place, out = tmp_path / "temporary", tmp_path / "g.csv"
+    place.mkdir()
+    monkeypatch.setattr(keeper.tempfile, "tempdir", str(place))
+
+    def kill_once_it_has_begun():
+        while not list(place.glob("grading-*/*/*")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    ours = signal.signal(signal.SIGTERM, mine := lambda *_: None)
+    try:
+        threading.Thread(target=kill_once_it_has_begun, daemon=True).start()
+        assert command.main([str(tmp_path / "in"), "--out", str(out)]) == 130
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, ours)
+    assert "Stopped; nothing was written." in capsys.readouterr().err
+    assert not list(place.iterdir()) and not out.exists()
 
 
 def test_the_courses_own_answers_are_found():

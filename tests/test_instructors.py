@@ -18,6 +18,7 @@ import pytest
 from answers import told
 
 from segutils.exercises import LESSONS, exercise, exercises
+from segutils.grading import command, marking, report
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "INSTRUCTORS.md"
@@ -146,9 +147,30 @@ exec "$@"
 """
 
 
-def blocks():
-    """The fenced bash blocks of the page, in order."""
-    return re.findall(r"(?s)```bash\n(.*?)```", PAGE.read_text(encoding="utf-8"))
+FENCE = re.compile(r"(?ms)^ *(`{3,}|~{3,}) *(\S*)[^\n]*\n(.*?)^ *\1`* *$")
+INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+PROGRAM = re.compile(  # what a command begins with: a variable may come first
+    r"[$%>]? *(\w+=\S+ +)*((uvx?|python3?|pip|conda|workbook|nbgrader|jupyter|docker|podman|git|cd"
+    r"|cp|mv|rm|mkdir|cat|bash|sh|unzip|curl)( +\S|$)|(\./\S+|\S+\.(py|sh)) +\S)"
+)
+
+
+def blocks(text=None):
+    """The fenced bash blocks of the page, in order: those that are run."""
+    text = text or PAGE.read_text(encoding="utf-8")
+    return [body for _, language, body in FENCE.findall(text) if language == "bash"]
+
+
+def unrun(text):
+    """What in the page looks like a command, and is no part of a block that is run."""
+    text = text.split("\n## Common wrong answers")[0]           # written by this file
+    run = "\n".join(blocks(text))
+    prose = re.sub(r"(?s)<!--.*?-->", "", FENCE.sub("", text))
+    lines = [line for _, language, body in FENCE.findall(text) if language not in ("bash", "python")
+             for line in body.splitlines()]
+    lines += re.findall(r"(?m)^(?: {4}|\t)(.*)$", prose)
+    lines += [" ".join(span.split()) for _, span in INLINE.findall(prose)]
+    return [line for line in lines if PROGRAM.match(line.strip()) and line.strip() not in run]
 
 
 @pytest.fixture(scope="module")
@@ -193,8 +215,6 @@ def returned(clone):
 @pytest.mark.parametrize("number", range(len(blocks())))
 def test_every_command_runs(clone, number):
     block = blocks()[number]
-    if "segutils grade" in block and importlib.util.find_spec("segutils.grading") is None:
-        pytest.skip("this version has no `python -m segutils grade` yet")
     if "--extra nbgrader" in block and importlib.util.find_spec("nbgrader") is None:
         pytest.skip("nbgrader is not installed: it is the optional extra `nbgrader`")
     if "autograde" in block:
@@ -203,17 +223,57 @@ def test_every_command_runs(clone, number):
     assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
 
 
-def test_the_commands_are_those_of_a_whole_course():
-    """None is lost, and none hides in a block that is not run."""
+def test_the_commands_are_those_of_a_whole_course(page):
+    """None is lost, and none stands where it is not run."""
     text = "\n".join(blocks())
-    for command in ("--student-bundle", "segutils grade", "--nbgrader", "generate_assignment",
-                    "autograde", "generate_feedback", "export", "workbook --check"):
-        assert command in text, command
-    page = PAGE.read_text(encoding="utf-8")
-    fences = re.findall(r"(?m)^```(\w+)$", page)
-    assert set(fences) == {"bash", "text"}
-    for block in re.findall(r"(?s)```text\n(.*?)```", page):
-        assert "uv run" not in block and "python" not in block
+    for part in ("--student-bundle", "segutils grade", "--nbgrader", "generate_assignment",
+                 "autograde", "generate_feedback", "export", "workbook --check"):
+        assert part in text, part
+    assert unrun(page) == []
+
+
+@pytest.mark.parametrize("added", [
+    "```sh\nuv run workbook --new\n```", "```\nuv run workbook --new\n```",
+    "    uv run workbook --new", "~~~console\n$ uv run workbook --new\n~~~",
+    "Type `uv run workbook --new`, and wait.",
+    "In `A=1 uv run\nworkbook --new` a line ends.", "```text\nsubmissions/\ncd submissions\n```",
+    "`docker run IMAGE`", "``python -m segutils grade mine``", "`notebooks/build.py --new`",
+])
+def test_a_command_that_is_not_run_is_seen(page, added):
+    head, mark, rest = page.partition("\n## Accessibility\n")
+    assert len(unrun(f"{head}\n{added}\n{mark}{rest}")) == 1
+
+
+@pytest.mark.parametrize("added", [
+    "```bash\nuv run new\n```", "1. First:\n\n   ```bash\n   new\n   ```", "~~~ bash\nnew\n~~~",
+    "````bash title=x\nnew\n````",
+])
+def test_a_new_block_would_be_run(page, added):
+    head, mark, rest = page.partition("\n## Accessibility\n")
+    assert len(blocks(f"{head}\n{added}\n{mark}{rest}")) == len(blocks()) + 1
+
+
+# ---- what the page says of grading --------------------------------------------------------------
+
+
+def test_the_hidden_test_of_the_page_is_one(page, tmp_path):
+    (body,) = [body for _, language, body in FENCE.findall(page) if language == "python"]
+    (tmp_path / "ex01_mine.py").write_text(body, encoding="utf-8")
+    (case,) = marking.hidden_cases(tmp_path)["ex01.one_hot"]
+    planes = exercise("ex01.one_hot").oracle(*case.args)
+    assert planes.shape == (3, 1, 40) and planes.sum() == 40 and case.label == "a mask of one row"
+    assert exercise("ex01.palette").oracle is None, "it is the page's example of one without"
+
+
+def test_columns_states_and_options_of_grading_are_the_pages(page):
+    part = re.search(r"(?s)\n## Collect and grade\n(.*?)\n### With nbgrader\n", page)[1]
+    heads = re.findall(r"(?m)^\| (`[^|]+`) \|", part)
+    named = re.findall(r"`([^`]+)`", " ".join(heads))
+    columns, states = named[: len(report.COLUMNS)], named[len(report.COLUMNS) :]
+    assert columns == [*report.COLUMNS] and {*states} == {*report.SIGN} - {"hint"}
+    options = set(re.findall(r"(?<![\w-])--[a-z]+", part))
+    assert {"--tests", "--seconds", "--memory", "--seed", "--jobs"} <= options
+    assert options <= set(re.findall(r"--[a-z]+", command.parser().format_help()))
 
 
 if __name__ == "__main__":

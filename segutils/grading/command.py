@@ -14,7 +14,9 @@ marked". Ends with 0 if all is marked, 1 if something is not, 2 if nothing could
 """
 
 import argparse
+import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from segutils.grading import keeper, report
@@ -64,7 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise GradingError(f"--out {options.out}: the table is a .csv; the page comes with it")
         if keeper.missing():
             print(f"Note: {keeper.missing()}.")
-        grades = shown(options, limits)
+        with ended_as_by_ctrl_c():
+            grades = shown(options, limits)
         page = report.write(grades, options.out)
     except (GradingError, OSError) as error:
         print(f"segutils grade: {error}", file=sys.stderr)
@@ -80,6 +83,16 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{len(grades.students)} students, {len(grades.marks)} marks, {len(unmarked)} of them "
           f"open: {options.out} and {page}")
     return int(bool(unmarked))
+
+
+@contextmanager
+def ended_as_by_ctrl_c():
+    """SIGTERM (`kill`) ends the students' processes and deletes their folders as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def shown(options: argparse.Namespace, limits: Limits):

@@ -211,8 +211,11 @@ class Warm(Cold):
                 env=environment(str(self.folder)))
         try:
             self._answer(4, START)
-        except OSError:
+        except OSError as error:
             self.process.kill()
+            if isinstance(error, TimeoutError):
+                raise KeeperError(f"the course was not imported within {START:g} s: is the machine "
+                                  "busy with something else? Grade again when it is not") from None
             last = log.read_text(errors="replace").strip().rpartition("\n")[2]
             raise KeeperError(f"the course cannot be imported: {last or '(no reason)'}") from None
 
