@@ -250,6 +250,7 @@ def run(notebook, folder, tick=lambda number: None):
             kernel_name=CURRENT_ENV_KERNEL_NAME, kernel_spec_manager=NbvalKernelspecManager()
         ),
         timeout=CELL_SECONDS,
+        startup_timeout=CELL_SECONDS,  # a busy machine takes long to start a kernel
         record_timing=False,
         coalesce_streams=True,
         extra_arguments=["--log-level=40"],  # no warnings of the kernel's own on the terminal

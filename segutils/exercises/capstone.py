@@ -36,6 +36,7 @@ def stand_ins(folder, each: int = 3, seed: int = 70) -> Path:
     folder, rng = Path(folder), np.random.default_rng(seed)
     for name in ("photos", "labels", "labels_again"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    every = max(1, len(PLACES) * each // TWICE)
     for number, place in enumerate(PLACES):
         scene = street.draw(_with_cars(seed, number), SIDE, "plain")
         for k in range(number * each, (number + 1) * each):
@@ -43,8 +44,8 @@ def stand_ins(folder, each: int = 3, seed: int = 70) -> Path:
             name = f"IMG_{2041 + k}"
             (folder / "photos" / place).mkdir(exist_ok=True)
             _save(folder / "photos" / place / f"{name}.jpg", image)
-            for again in range(2 if k % (len(PLACES) * each // TWICE) == 0 else 1):
-                path = folder / ("labels", "labels_again")[again] / f"{place}_{name}.json"
+            labels = ["labels", "labels_again"] if k % every == 0 else ["labels"]
+            for path in (folder / where / f"{place}_{name}.json" for where in labels):
                 path.write_text(json.dumps(_outlined(instances, path, rng)), encoding="utf-8")
     return folder
 
