@@ -80,7 +80,8 @@ def test_photographs_in_the_wrong_place_are_named(its, tmp_path):
     photograph(photos / "mill" / "a.png", halves(8, 8))
     assert "mill: two photographs are called a" in said(its.take_in, photos, images, 64)
     (photos / "mill" / "a.png").unlink()
-    for wrong in (photos / "loose.jpg", photos / "old_mill" / "a.jpg", photos / "x" / "y" / "a.jpg"):
+    for wrong in ("loose.jpg", "old_mill/a.jpg", "x/y/a.jpg"):
+        wrong = photos / wrong
         photograph(wrong, halves(8, 8))
         assert f"wanted photos/SCENE/{wrong.name}" in said(its.take_in, photos, images, 64)
         wrong.unlink()
@@ -273,7 +274,7 @@ def test_stand_ins_are_what_a_telephone_and_a_tool_would_have_saved(its, stand_i
         file = folder / "labels" / f"{photo.parent.name}_{photo.stem}.json"
         about = json.loads(file.read_text())
         assert (about["imageHeight"], about["imageWidth"]) == tuple(n // 2 for n in shape)
-        assert set(its.class_id(s["label"], CLASSES, "") for s in about["shapes"]) <= {0, 1, 255}
+        assert {s["label"] for s in about["shapes"]} <= {"vehicle", "background", "void"}
 
 
 def test_the_same_seed_writes_the_same_labels(stand_ins):
@@ -284,8 +285,7 @@ def test_the_same_seed_writes_the_same_labels(stand_ins):
             assert (one / name).read_bytes() == (other / name).read_bytes()
 
 
-def test_labels_sit_on_cars_and_the_second_ones_nearly_agree(its, stand_ins):
-    """By the colours' own truth: the street's mask in the same window."""
+def test_the_second_labels_nearly_agree_with_the_first(its, stand_ins):
     folder = stand_ins[0]
     for file in sorted((folder / "labels_again").glob("*.json")):
         first, second = (its.labelme_mask(json.loads((folder / where / file.name).read_text()),
@@ -339,7 +339,8 @@ def test_the_rubrics_points_add_up_in_every_place(place):
     assert len(table) == 8
     for name, levels, described in table:
         assert levels == described == [0, levels[3] // 3, 2 * levels[3] // 3, levels[3]], name
-    assert [sum(column) for column in zip(*(levels for _, levels, _ in table), strict=True)] == total
+    columns = zip(*(levels for _, levels, _ in table), strict=True)
+    assert [sum(column) for column in columns] == total
     said_total, data, evaluation, rest = map(int, re.search(
         r"\*\*(\d+) points\*\*: (\d+) for the data, (\d+) for the evaluation, (\d+) for", text
     ).groups())

@@ -63,8 +63,7 @@ def wrong_answers():
 def capstone():
     """The tables of steps and minutes, and the rubric, word for word as students read them."""
     cells = jupytext.read(ROOT / "notebooks" / "src" / "capstone.py").cells
-    texts = (cell.source.split("\n", 1) for cell in cells)
-    parts = {head: rest for head, rest in (text for text in texts if len(text) == 2)}
+    parts = dict(cell.source.split("\n", 1) for cell in cells if "\n" in cell.source)
     steps, rubric = (parts[head].strip() for head in ("## The steps", "## The rubric"))
     return f"{steps}\n\n{rubric}"
 

@@ -133,6 +133,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -160,8 +161,12 @@ SIZE = (96, 128)                        # (height, width) the network sees; your
 AGAIN = ""                              # step 8: why the test set is scored again, if it is
 
 STAND_INS = FOLDER is None
-if STAND_INS:
-    FOLDER = stand_ins(tempfile.mkdtemp())
+FOLDER = stand_ins(tempfile.mkdtemp()) if STAND_INS else Path(FOLDER)
+
+
+def scene_of(stem):
+    """What two parts of a split must not share: the folder of the photograph. Yours may differ."""
+    return stem.split("_")[0]
 
 
 def banner():
@@ -300,6 +305,8 @@ def take_in(photos, out, side, cover=None):
             image[y0:y1, x0:x1] = 128
         Image.fromarray(image).save(out / f"{name}.jpg", quality=95)
         names.append(name)
+    if not names:
+        raise ValueError(f"no photographs in {photos}: wanted photos/SCENE/NAME.jpg")
     if cover:
         raise ValueError(f"cover names pictures that are not there: {', '.join(cover)}")
     return names
@@ -309,7 +316,7 @@ COVER = {}                              # faces and plates: {"bakery_IMG_2041": 
 if STAND_INS:
     COVER = {"harbour_IMG_2075": [(46, 58, 74, 96), (136, 10, 160, 42), (154, 97, 170, 117)]}
 names = take_in(FOLDER / "photos", FOLDER / "images", LABEL_SIDE, COVER)
-scenes = Counter(name.split("_")[0] for name in names)
+scenes = Counter(map(scene_of, names))
 print(f"{len(names)} pictures of {len(scenes)} scenes, {min(scenes.values())} to "
       f"{max(scenes.values())} of each")
 if len(names) < 40 or len(scenes) < 10:
@@ -322,7 +329,8 @@ if len(names) < 40 or len(scenes) < 10:
 # %%
 def knows(file):
     """What a file says beside its picture."""
-    exif = Image.open(file).getexif()
+    with Image.open(file) as image:
+        exif = image.getexif()
     turned, placed = exif.get(0x0112, 1) != 1, bool(exif.get_ifd(0x8825))
     return f"stored turned {turned}, says where it was {placed}"
 
@@ -414,8 +422,8 @@ first = labelled(FOLDER / "labels")
 (FOLDER / "masks").mkdir(exist_ok=True)
 for name, mask in first.items():
     write_mask(FOLDER / "masks" / f"{name}.png", mask)
-print(f"{len(first)} masks written; a vehicle in {sum((m == 1).any() for m in first.values())}"
-      if STAND_INS else f"{len(first)} masks written")
+print(f"{len(first)} masks written, {sum((m == 1).any() for m in first.values())} of them with "
+      f"a {CLASSES[1]}")
 
 # %% [markdown]
 # ## 4 Look at all of it
@@ -428,14 +436,17 @@ from pathlib import Path
 
 from PIL import Image
 
-from segutils.datasets import FolderPairs
+from segutils.datasets import IMAGE_SUFFIXES, FolderPairs
 
 
 def checked(folder, classes):
     """The pairs of folder/images and folder/masks; ValueError, in one line, at the first fault."""
     folder, held = Path(folder), set()
-    for file in sorted((folder / "images").glob("[!.]*")):
-        if Image.open(file).getexif().get(0x0112, 1) != 1:
+    files = sorted((folder / "images").iterdir())
+    for file in (f for f in files if f.suffix.lower() in IMAGE_SUFFIXES):
+        with Image.open(file) as image:
+            turned = image.getexif().get(0x0112, 1) != 1
+        if turned:
             raise ValueError(f"{file.name}: is stored turned (EXIF): take it in, and label that")
     pairs = FolderPairs(folder / "images", folder / "masks", classes, check=True)
     for stem, (_, mask) in zip(pairs.stems, pairs, strict=True):
@@ -454,19 +465,22 @@ mask_of = {stem: mask for stem, (_, mask) in zip(pairs.stems, pairs, strict=True
 print(f"{len(pairs)} pairs, and nothing wrong that a machine can see")
 
 # %% [markdown]
-# So that you know its voice: four copies of your first pictures, with one fault each. Which of the
+# So that you know its voice: copies of a few of your pictures, with one fault each. Which of the
 # four would you have found by eye? The second is the worst: 255 *is* allowed, so that no id is
 # wrong, and the thing is simply never learned nor counted.
 
 # %%
+victim = max(names, key=lambda name: (mask_of[name] == 1).sum())
+
+
 def complaint(spoil):
     """What `checked` says of a few pairs, after `spoil(image's file, mask's file)` was at them."""
     with tempfile.TemporaryDirectory() as place:
         for kind, ending in (("images", "jpg"), ("masks", "png")):
             (Path(place) / kind).mkdir()
-            for name in names[:4]:
+            for name in {victim, *names[:3]}:
                 shutil.copy(FOLDER / kind / f"{name}.{ending}", Path(place) / kind)
-        spoil(Path(place, "images", f"{names[0]}.jpg"), Path(place, "masks", f"{names[0]}.png"))
+        spoil(Path(place, "images", f"{victim}.jpg"), Path(place, "masks", f"{victim}.png"))
         try:
             checked(place, CLASSES)
         except ValueError as error:
@@ -552,13 +566,14 @@ assert small is None or np.allclose(small, [0.5, 0.5]), f"should be 0.5, 0.5, an
 
 # %%
 second = labelled(FOLDER / "labels_again")
-twice = sorted(second)
+twice = sorted(first.keys() & second.keys())
 ceiling = agreement([first[s] for s in twice], [second[s] for s in twice], CLASSES)
+print(f"{len(twice)} pictures are labelled twice")
 if ceiling is None:
-    print(f"{len(twice)} pictures are labelled twice; `agreement` is not written yet")
+    print("`agreement` is not written yet")
 else:
     for name, iou in zip(CLASSES, ceiling, strict=True):
-        print(f"{name:12} {iou:.2f} between first and second labels of {len(twice)} pictures")
+        print(f"{name:12} IoU {iou:.2f} between first and second labels")
 
 # %% [markdown]
 # Where do they differ? If it is the outline, that is your hand. If whole things come and go, a
@@ -566,31 +581,27 @@ else:
 
 # %%
 def differing(stem):
-    return ((first[stem] != second[stem]) & (first[stem] != 255)).mean()
+    """The share of the pixels in which the two labellings of a picture differ."""
+    return (first[stem] != second[stem]).mean()
 
 
-most = sorted(twice, key=differing)[-3:]
-show.grid([show.error_map(second[s], first[s]) for s in most], [s.split("_")[0] for s in most],
-          columns=3, side=3, legend=show.error_legend(),
-          caption="The second labels as if they were a prediction of the first.")
-plt.show()
+if twice:
+    most = sorted(twice, key=differing)[-3:]
+    show.grid([show.error_map(second[s], first[s]) for s in most], [scene_of(s) for s in most],
+              columns=3, side=3, legend=show.error_legend(),
+              caption="The second labels as if they were a prediction of the first.")
+    plt.show()
 
 # %% [markdown]
 # ## 5 Split by scene
 #
 # Validation and test have to be as new to the network as what it will meet. Two pictures of one
 # place share the wall, the light and the very car. If one trains and the other tests, you measure
-# memory. So **whole scenes** go to one part. What is a scene is your decision, and it follows from
-# the question: if the model is to work *on other days*, split by day; *for other people*, by
-# person.
-
+# memory. So **whole scenes** go to one part. What a scene is, `scene_of` says at the top. It is your
+# decision, and follows from the question: if the model is to work *on other days*, split by day;
+# *for other people*, by person.
 
 # %%
-def scene_of(stem):
-    """What two parts must not share; yours may differ."""
-    return stem.split("_")[0]
-
-
 three_ways = split_by_scene(pairs.stems, scene_of, (0.6, 0.2, 0.2), seed=0)
 parts = dict(zip(("train", "val", "test"), three_ways, strict=True))
 check_scenes(parts, scene_of)
@@ -930,9 +941,9 @@ show.grid(rows, titles, columns=5, side=2.1, legend=show.error_legend(),
 plt.show()
 
 # %%
-assert sorted(by_picture)[:len(worst)] == [by_picture[k] for k in worst], "the worst come first"
+assert np.array_equal(np.sort(by_picture)[:len(worst)], by_picture[worst]), "the worst first"
 print(f"{len(worst)} of {len(by_picture)} pictures; the worst scores below the median:",
-      bool(by_picture[worst[0]] < np.median(by_picture)))
+      bool(by_picture[worst[0]] < np.nanmedian(by_picture)))
 
 # %% [markdown] tags=["student-only"]
 # > **Yours.** Write over this cell.
@@ -944,7 +955,9 @@ print(f"{len(worst)} of {len(by_picture)} pictures; the worst scores below the m
 # > **How often does each cause occur?** … **What should help, and what came of it?** …
 
 # %% [markdown] tags=["solution-only"]
-# > TABLE
+# > | picture | what is wrong | label, data or model? |
+# > |---|---|---|
+# > | TABLE | | |
 
 # %% [markdown]
 # The explorer (lesson 08) shows all of the test set, the worst for the second class first. Look at
