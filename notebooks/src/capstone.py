@@ -971,9 +971,10 @@ print(f"{len(worst)} of {len(by_picture)} pictures; the worst scores below the m
 # > **How often does each cause occur?** … **What should help, and what came of it?** …
 
 # %% [markdown] tags=["solution-only"]
-# > Most of what is wrong are rims of one or two pixels: **labels**, whose outlines are that unsteady
-# > themselves. Whole things are rarely missed. What is left are parts of vehicles that are cut off by
-# > the picture or stand behind another: **data**, for there are few of them among twelve streets.
+# > Most of what is wrong are rims of one or two pixels: **labels**, whose outlines are that
+# > unsteady themselves. Whole things are rarely missed. What is left are parts of vehicles that are
+# > cut off by the picture or stand behind another: **data**, for there are few of them among twelve
+# > streets.
 # >
 # > **What should help**: more streets, not more pictures of these. It was not tried.
 
@@ -1010,22 +1011,24 @@ explorer
 # > with a small U-Net: in streets it has never seen, the IoU of vehicles is between 0.85 and 0.95,
 # > and by drawing other streets out of the four that were tested it moves by less than a tenth.
 # >
-# > **Data.** 60 drawn pictures of 20 streets, outlined by one hand. A second outlining of ten of them
-# > agrees with the first to an IoU of 0.97 for vehicles: no model can do better on these labels.
+# > **Data.** 60 drawn pictures of 20 streets, outlined by one hand. A second outlining of ten of
+# > them agrees with the first to an IoU of 0.97 for vehicles: no model can do better on these
+# > labels.
 # >
-# > **Method.** Split by street, 12, 4 and 4 of them. Two starts, 50 steps of 8 pictures, three seeds
-# > each; the shipped weights were chosen on validation. One change, no colour augmentation, was tried
-# > and dropped. The test set was scored once.
+# > **Method.** Split by street, 12, 4 and 4 of them. Two starts, 50 steps of 8 pictures, three
+# > seeds each; the shipped weights were chosen on validation. One change, no colour augmentation,
+# > was tried and dropped. The test set was scored once.
 # >
-# > **Result.** Floor: background everywhere is right in 0.84 of the pixels of the validation set, and
-# > has an IoU of 0.00 for vehicles. The model lies far above it and somewhat below the labels' 0.97;
-# > step 8 has its scores by seed, outline and size.
+# > **Result.** Floor: background everywhere is right in 0.84 of the pixels of the validation set,
+# > and has an IoU of 0.00 for vehicles. The model lies far above it and somewhat below the labels'
+# > 0.97; step 8 has its scores by seed, outline and size.
 # >
 # > **Failures.** Rims first, then things that are cut off by the picture (step 9).
 # >
-# > **What this cannot tell.** Four streets by day and at dusk: nothing about night, rain or fog. And
-# > nothing at all about photographs: these streets come from the program on whose streets the shipped
-# > network was trained. The lead of the shipped weights is that of a network that is at home.
+# > **What this cannot tell.** Four streets by day and at dusk: nothing about night, rain or fog.
+# > And nothing at all about photographs: these streets come from the program on whose streets the
+# > shipped network was trained. The lead of the shipped weights is that of a network that is at
+# > home.
 
 # %% [markdown] tags=["student-only"]
 # > **Yours: the cards.**
