@@ -972,7 +972,7 @@ print(f"{len(worst)} of {len(by_picture)} pictures; the worst scores below the m
 # %% [markdown] tags=["solution-only"]
 # > | picture | what is wrong | label, data or model? |
 # > |---|---|---|
-# > | canal, the first | holds no vehicle; a few false pixels, and its IoU is 0 | the score, and the model |
+# > | canal, upright | holds no vehicle: a few false pixels, and its IoU is 0 | score and model |
 # > | dairy | a brown van behind a car is missed, all of it | data: few vans |
 # > | canal, two more | a blue door at the edge is called a vehicle | data: no such door |
 # > | fountain | of a dark car at dusk only the middle is found | data: few at dusk |
