@@ -11,6 +11,7 @@
 A source `NN_name.py` becomes the lesson `notebooks/NN_name.ipynb`. A source `exNN_name.py` becomes
 two notebooks: `exercises/` (code between `### BEGIN SOLUTION` and `### END SOLUTION` replaced by a
 stub) and `solutions/`. Cells tagged `solution-only` or `student-only` go to one of the two alone.
+So does `capstone.py`, which a person marks by its rubric: it has no checks and no nbgrader source.
 """
 
 import argparse
@@ -40,6 +41,7 @@ FOLDER = Path(__file__).resolve().parent
 CELL_SECONDS = 600
 MAX_BYTES = 2_000_000
 MIN_COMPARED = 0.85
+CAPSTONE = "capstone"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = "...  # your code here"
 GRADE = """\
@@ -89,13 +91,15 @@ def targets(folder=FOLDER, names=()):
         sources = [s for s in sources if any(s.stem.startswith(Path(n).stem) for n in names)]
     made = []
     for source in sources:
-        if re.match(r"ex\d\d_", source.stem):
+        if re.match(r"ex\d\d_", source.stem) or source.stem == CAPSTONE:
             made.append(Target(source, "exercise", folder / "exercises" / f"{source.stem}.ipynb"))
             made.append(Target(source, "solution", folder / "solutions" / f"{source.stem}.ipynb"))
         elif re.match(r"\d\d_", source.stem):
             made.append(Target(source, "lesson", folder / f"{source.stem}.ipynb"))
         else:
-            raise BuildError(f"{source.name}: a source is named NN_name.py or exNN_name.py")
+            raise BuildError(
+                f"{source.name}: a source is named NN_name.py, exNN_name.py or {CAPSTONE}.py"
+            )
     return sorted(made, key=lambda t: (["lesson", "exercise", "solution"].index(t.edition), t.name))
 
 
@@ -246,6 +250,7 @@ def run(notebook, folder, tick=lambda number: None):
             kernel_name=CURRENT_ENV_KERNEL_NAME, kernel_spec_manager=NbvalKernelspecManager()
         ),
         timeout=CELL_SECONDS,
+        startup_timeout=CELL_SECONDS,  # a busy machine takes long to start a kernel
         record_timing=False,
         coalesce_streams=True,
         extra_arguments=["--log-level=40"],  # no warnings of the kernel's own on the terminal
@@ -541,7 +546,7 @@ def write_nbgrader(made, out):
     out = Path(out)
     if out.exists():
         raise BuildError(f"{out} exists already: delete it, or choose another name")
-    exercises = [target for target in made if target.edition == "exercise"]
+    exercises = [t for t in made if t.edition == "exercise" and t.source.stem != CAPSTONE]
     if not exercises:
         raise BuildError("none of these is an exercise: name one such as ex01")
     sources = {target.source.stem: nbgrader_source(target) for target in exercises}

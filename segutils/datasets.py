@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import index as as_int
 from pathlib import Path
 
@@ -290,8 +290,8 @@ def split_by_name(
     """Split names by a hash of each, so that files added later move none of the others.
 
     Returns one list per fraction, in the order given; sizes come out near the fractions. Pictures
-    of one scene under several names must be split by the scene's name. Raises ValueError on
-    fractions that do not sum to 1 and on a name that stands twice. Lesson 02.
+    of one scene under several names are for `split_by_scene`. Raises ValueError on fractions that
+    do not sum to 1 and on a name that stands twice. Lesson 02.
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions={tuple(fractions)} must not be negative and must sum to 1")
@@ -303,6 +303,62 @@ def split_by_name(
         share = _number("split", as_int(seed), stem) / 2**64
         parts[int(np.searchsorted(bounds, share, side="right"))].append(stem)
     return parts
+
+
+def split_by_scene(
+    stems: Sequence[str],
+    scene_of: Callable[[str], str],
+    fractions: Sequence[float] = (0.6, 0.2, 0.2),
+    seed: int = 0,
+) -> list[list[str]]:
+    """Split names so that all pictures of a scene are in one part, and no part is empty.
+
+    `scene_of(stem)`: what two parts must not share, such as a place, a day or a person. Scenes
+    come in the order of a hash: each part gets one, and each further one goes to the part that
+    lacks most pictures. A scene that is added later may move others, unlike in `split_by_name`:
+    add pictures first, or keep the lists. Returns one list per fraction, in the order of `stems`.
+    Raises ValueError for fewer scenes than parts, and as `split_by_name` does. Capstone.
+    """
+    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(f"fractions={tuple(fractions)} must be over 0 and must sum to 1")
+    if len(set(stems)) < len(stems):
+        raise ValueError(f"{len(stems) - len(set(stems))} names stand more than once")
+    scenes: dict[str, list[str]] = {}
+    for stem in stems:
+        scenes.setdefault(str(scene_of(stem)), []).append(stem)
+    if len(scenes) < len(fractions):
+        raise ValueError(
+            f"{len(scenes)} scenes cannot fill {len(fractions)} parts: take pictures in more "
+            "places, or on more days"
+        )
+    lacking = [fraction * len(stems) for fraction in fractions]
+    part_of = {}
+    for k, scene in enumerate(sorted(scenes, key=lambda s: _number("scene", as_int(seed), s))):
+        part = k if k < len(fractions) else int(np.argmax(lacking))
+        part_of[scene] = part
+        lacking[part] -= len(scenes[scene])
+    parts = range(len(fractions))
+    return [[s for s in stems if part_of[str(scene_of(s))] == part] for part in parts]
+
+
+def check_scenes(parts: Mapping[str, Sequence[str]], scene_of: Callable[[str], str]) -> None:
+    """Refuse a split in which two parts share a scene, or a part is empty.
+
+    `parts`: {name of a part: stems}; `scene_of`: as for `split_by_scene`. Raises ValueError, in
+    one line, with the scene, the parts and a picture of each. Capstone.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for part, stems in parts.items():
+        if not len(stems):
+            raise ValueError(f"the part {part!r} is empty: give it at least one scene")
+        for stem in stems:
+            scene = str(scene_of(stem))
+            first, other = seen.setdefault(scene, (part, stem))
+            if first != part:
+                raise ValueError(
+                    f"the scene {scene!r} is in {first} ({other}) and in {part} ({stem}): a "
+                    "leak; put all its pictures into one part"
+                )
 
 
 def _number(*parts: int | str) -> int:

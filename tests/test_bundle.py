@@ -67,7 +67,7 @@ def test_it_holds_the_package_and_the_data_to_the_byte(handed):
 def test_it_holds_nothing_else(names):
     allowed = re.compile(
         r"(segutils/[\w/]+\.(py|js)|data/.+|notebooks/\d\d_\w+\.ipynb|notebooks/\.jupyter/.+"
-        r"|notebooks/exercises/ex\d\d_\w+\.ipynb"
+        r"|notebooks/exercises/(ex\d\d_\w+|capstone)\.ipynb"
         r"|(LICENSE|LICENSE-docs|README\.md|constraints\.txt|environment\.yml|pyproject\.toml))"
     )
     assert [name for name in names if not allowed.fullmatch(name)] == []

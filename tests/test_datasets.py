@@ -18,8 +18,10 @@ from segutils.datasets import (
     FolderPairs,
     Street,
     StreetStream,
+    check_scenes,
     loader,
     split_by_name,
+    split_by_scene,
 )
 from segutils.masks import BINARY, write_mask
 
@@ -180,6 +182,72 @@ def test_bad_splits_are_refused():
         split_by_name(["a"], (0.8, 0.1))
     with pytest.raises(ValueError, match="1 names stand more than once"):
         split_by_name(["a", "a"], (0.5, 0.5))
+
+
+def place(stem):
+    return stem.split("_")[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_scene_lies_in_one_part_and_parts_come_out_near_the_fractions(seed):
+    rng = np.random.default_rng(seed)
+    stems = [f"place{k}_{n}" for k in range(90) for n in range(rng.integers(1, 6))]
+    rng.shuffle(stems)
+    parts = split_by_scene(stems, place, (0.6, 0.3, 0.1), seed)
+    assert sorted(sum(parts, [])) == sorted(stems)
+    assert all(part == [s for s in stems if s in set(part)] for part in parts)  # their order
+    owners = {}
+    for k, part in enumerate(parts):
+        for stem in part:
+            assert owners.setdefault(stem.split("_")[0], k) == k
+    for part, fraction in zip(parts, (0.6, 0.3, 0.1), strict=True):
+        assert abs(len(part) - fraction * len(stems)) <= 10  # two scenes
+    assert split_by_scene(stems[::-1], place, (0.6, 0.3, 0.1), seed)[0] == parts[0][::-1]
+
+
+def test_few_scenes_leave_no_part_empty():
+    """A hash of each name alone would leave one of the parts empty for most of these seeds."""
+    stems = [f"{place}_{k}" for place in "abc" for k in range(10)]
+    for seed in range(20):
+        assert [len(p) for p in split_by_scene(stems, place, seed=seed)] == [10, 10, 10]
+    assert len({tuple(map(tuple, split_by_scene(stems, place, seed=s))) for s in range(20)}) > 1
+    one_is_large = [*stems, *(f"a_{k}" for k in range(10, 100))]
+    assert min(len(p) for p in split_by_scene(one_is_large, place)) == 10
+
+
+def test_a_split_by_scene_is_the_same_on_every_machine():
+    stems = [f"{place}_{k}" for place in "abcdefghij" for k in range(2)]
+    parts = split_by_scene(stems, place, (0.6, 0.2, 0.2), seed=0)
+    assert ["".join(sorted({s[0] for s in part})) for part in parts] == [
+        "abfhij", "eg", "cd"
+    ]
+
+
+def test_splits_by_scene_that_cannot_be_are_refused():
+    for stems, fractions, says in (
+        (["a_1", "a_2", "b_1"], (0.6, 0.2, 0.2), "2 scenes cannot fill 3 parts"),
+        (["a_1", "b_1"], (0.6, 0.2), "must sum to 1"),
+        (["a_1", "b_1"], (1.0, 0.0), "must be over 0"),
+        (["a_1", "a_1"], (0.5, 0.5), "1 names stand more than once"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            split_by_scene(stems, place, fractions)
+
+
+def test_a_leak_is_named():
+    parts = {"train": ["a_1", "b_1"], "val": ["c_1"], "test": ["d_1"]}
+    assert check_scenes(parts, place) is None
+    with pytest.raises(ValueError) as error:
+        check_scenes({**parts, "test": ["d_1", "b_2"]}, place)
+    assert str(error.value) == (
+        "the scene 'b' is in train (b_1) and in test (b_2): a leak; put all its pictures into one "
+        "part"
+    )
+    with pytest.raises(ValueError, match="'a' is in train .* and in val"):
+        check_scenes({**parts, "val": ["a_1"]}, place)  # the very same picture
+    with pytest.raises(ValueError, match="the part 'val' is empty"):
+        check_scenes({**parts, "val": []}, place)
+    assert check_scenes({"train": ["a_1", "a_2"], "test": ["a_3"]}, str) is None
 
 
 # Order --------------------------------------------------------------------------------------

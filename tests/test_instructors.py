@@ -1,7 +1,8 @@
 """INSTRUCTORS.md: what is generated in it is fresh, and every command in it runs.
 
 `python tests/test_instructors.py` writes the generated parts anew: the table of lessons from the
-notebooks that there are, and the wrong answers from `tests/answers`.
+notebooks that there are, the capstone's steps and rubric from its notebook's source, and the wrong
+answers from `tests/answers`.
 """
 
 import importlib.util
@@ -13,6 +14,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 from answers import told
@@ -59,6 +61,19 @@ def wrong_answers():
     return "\n\n".join(parts)
 
 
+def capstone():
+    """The tables of steps and minutes, and the rubric, word for word as students read them."""
+    cells = jupytext.read(ROOT / "notebooks" / "src" / "capstone.py").cells
+    parts = dict(cell.source.split("\n", 1) for cell in cells if "\n" in cell.source)
+    steps, rubric = (parts[head].strip() for head in ("## The steps", "## The rubric"))
+    return f"{steps}\n\n{rubric}"
+
+
+def generated():
+    """{name of a generated part: what it has to be}."""
+    return {"lessons": lessons(), "capstone": capstone(), "wrong answers": wrong_answers()}
+
+
 def between(text, name):
     """The generated part of that name as it stands in the page, and where it begins and ends."""
     found = re.search(rf"(?s)<!-- {name}: [^\n]*-->\n(.*?)<!-- end of {name} -->", text)
@@ -68,7 +83,7 @@ def between(text, name):
 
 def write():
     text = PAGE.read_text(encoding="utf-8")
-    for name, fresh in (("lessons", lessons()), ("wrong answers", wrong_answers())):
+    for name, fresh in generated().items():
         _, begin, end = between(text, name)
         text = f"{text[:begin]}\n{fresh}\n\n{text[end:]}"
     PAGE.write_text(text, encoding="utf-8")
@@ -81,6 +96,10 @@ def page():
 
 def test_the_table_of_lessons_is_fresh(page):
     assert between(page, "lessons")[0] == lessons(), "run: python tests/test_instructors.py"
+
+
+def test_the_capstone_is_fresh(page):
+    assert between(page, "capstone")[0] == capstone(), "run: python tests/test_instructors.py"
 
 
 def test_the_wrong_answers_are_fresh(page):
@@ -101,7 +120,7 @@ def test_each_exercise_has_wrong_answers_in_the_page(page):
 # ---- the plans ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("title", ["Half a day", "One day"])
+@pytest.mark.parametrize("title", ["Half a day", "One day", "The capstone in six weeks"])
 def test_the_minutes_of_a_plan_add_up(page, title):
     total, plan = re.search(rf"(?s)### {title} \((\d+) minutes\)(.*?)\n##", page).groups()
     rows = re.findall(r"(?m)^\| (\d+) \| (.*) \|$", plan)
@@ -109,6 +128,19 @@ def test_the_minutes_of_a_plan_add_up(page, title):
     for minutes, what in rows:
         asked = [exercise(name) for name in re.findall(r"`(ex\d\d\.\w+)`", what)]
         assert not asked or int(minutes) >= sum(e.minutes for e in asked), what
+
+
+def test_the_capstones_plan_takes_the_minutes_of_its_steps(page):
+    minutes = {int(step): int(n) for step, n in re.findall(r"(?m)^\| (\d+) .*\| (\d+) \|$",
+                                                           capstone().split("| all |")[0])}
+    plan = re.search(r"(?s)### The capstone in six weeks(.*?)\n##", page)[1]
+    seen = []
+    for time, what in re.findall(r"(?m)^\| (\d+) \| (.*) \|$", plan):
+        first, last = re.search(r"steps? (\d+)(?: to (\d+))?", what).groups()
+        steps = range(int(first), int(last or first) + 1)
+        assert int(time) == sum(minutes[step] for step in steps), what
+        seen += steps
+    assert seen == list(range(1, 11))
 
 
 def test_plans_name_lessons_sections_and_exercises_that_exist(page):

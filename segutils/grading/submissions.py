@@ -8,6 +8,7 @@ A notebook belongs to the student whose folder it lies in, at any depth, or whos
     submitted/anna/ps4/ex04_losses_and_metrics.ipynb   nbgrader's folders
 
 Its lesson is the one that its cells check exercises of; where none is left, the file's name says.
+A capstone is left out with a line that says so: a person marks it, by the rubric.
 """
 
 import ast
@@ -27,6 +28,7 @@ EXERCISES = ROOT / "notebooks" / "exercises"
 LARGEST = 50 * 2**20  # bytes of a notebook
 PLACES = 3  # an exercise that is checked more often is looked at in its last three cells
 CHECKED = re.compile(r"""\bcheck\(\s*["'](ex\d\d)\.(\w+)["']""")
+CAPSTONE = re.compile(r"(?:^|[ _.-])capstone(?![a-z])", re.IGNORECASE)
 IN_NAME = re.compile(r"^(?:(?P<student>.+?)[ _.-]+)?(?P<lesson>ex\d\d)(?!\d)", re.IGNORECASE)
 
 
@@ -151,7 +153,10 @@ def submissions(folder: Path, known: dict[str, Course]) -> tuple[list[Submission
             notes.append(f"{shown}: a link or no file, left out")
             continue
         submission = read(path, folder, known)
-        if not submission.student:
+        if not submission.lesson and CAPSTONE.search(path.stem):
+            notes.append(f"{shown}: a capstone, which no machine marks: mark it by the rubric in "
+                         "INSTRUCTORS.md")
+        elif not submission.student:
             notes.append(f"{shown}: whose is it? Put it into a folder with the student's name")
         elif not submission.lesson:
             why = submission.trouble or "no exercise of this course is in it"
