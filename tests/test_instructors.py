@@ -1,7 +1,7 @@
 """INSTRUCTORS.md: what is generated in it is fresh, and every command in it runs.
 
 `python tests/test_instructors.py` writes the generated parts anew: the table of lessons from the
-notebooks that there are, and the wrong answers from `tests/answers`.
+notebooks that there are, the exercises as declared, and the wrong answers from `tests/answers`.
 """
 
 import importlib.util
@@ -44,6 +44,17 @@ def lessons():
     return "\n".join(rows)
 
 
+def all_exercises():
+    """The table of exercises: what each declares."""
+    rows = [
+        "| exercise | level | aim | points | minutes (an estimate) |",
+        "|---|---|---|---|---|",
+    ]
+    for e in exercises():
+        rows.append(f"| `{e.name}` | {e.level} | {e.aim} | {e.points} | {e.minutes} |")
+    return "\n".join(rows)
+
+
 def wrong_answers():
     """A list for each exercise: the mistake's key, and what the student is told."""
     parts = []
@@ -67,7 +78,10 @@ def between(text, name):
 
 def write():
     text = PAGE.read_text(encoding="utf-8")
-    for name, fresh in (("lessons", lessons()), ("wrong answers", wrong_answers())):
+    parts = {
+        "lessons": lessons(), "exercises": all_exercises(), "wrong answers": wrong_answers(),
+    }
+    for name, fresh in parts.items():
         _, begin, end = between(text, name)
         text = f"{text[:begin]}\n{fresh}\n\n{text[end:]}"
     PAGE.write_text(text, encoding="utf-8")
@@ -80,6 +94,10 @@ def page():
 
 def test_the_table_of_lessons_is_fresh(page):
     assert between(page, "lessons")[0] == lessons(), "run: python tests/test_instructors.py"
+
+
+def test_the_table_of_exercises_is_fresh(page):
+    assert between(page, "exercises")[0] == all_exercises(), "run: python tests/test_instructors.py"
 
 
 def test_the_wrong_answers_are_fresh(page):
