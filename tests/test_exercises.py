@@ -85,6 +85,7 @@ def test_other_cases_judge_the_oracle_and_its_mistakes_alike(seed):
 def test_each_exercise_says_what_a_student_and_a_teacher_need():
     for e in exercises():
         assert e.level in LEVELS and e.points > 0 and e.minutes > 0 and e.title and e.hints
+        assert 10 <= len(e.aim) <= 90 and e.aim[0].islower() and e.aim[-1].isalnum(), e.name
         assert (e.oracle is None) != (e.examine is None)
         keys = [m.key for m in e.mistakes]
         assert len(set(keys)) == len(keys)
@@ -609,13 +610,14 @@ def test_editions_ask_every_exercise_and_solve_it(lesson):
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_notebooks_say_level_points_and_minutes_as_declared(lesson):
+def test_notebooks_say_aim_level_points_and_minutes_as_declared(lesson):
     cells = stored("exercises", lesson)
     for e in exercises(lesson):
         (at,) = [k for k, cell in enumerate(cells) if f'check("{e.name}"' in cell.source]
         task = next(c.source for c in cells[at::-1] if c.source.startswith("## "))
         points = f"{e.points} point" + "s" * (e.points != 1)
         assert f"{e.level}, {points}, about {e.minutes} minutes (an estimate)" in task
+        assert f"\n**Aim**: {e.aim}\n" in task
         heading = task.split("\n")[0].removeprefix("## ").replace(". ", " ", 1)
         assert heading.endswith(e.title)
         row = f"| {heading} | {e.level} | {e.points} | {e.minutes} |"

@@ -1,8 +1,8 @@
 """INSTRUCTORS.md: what is generated in it is fresh, and every command in it runs.
 
 `python tests/test_instructors.py` writes the generated parts anew: the table of lessons from the
-notebooks that there are, the capstone's steps and rubric from its notebook's source, and the wrong
-answers from `tests/answers`.
+notebooks that there are, the capstone's steps and rubric from its notebook's source, the exercises
+as declared, and the wrong answers from `tests/answers`.
 """
 
 import importlib.util
@@ -47,6 +47,17 @@ def lessons():
     return "\n".join(rows)
 
 
+def all_exercises():
+    """The table of exercises: what each declares."""
+    rows = [
+        "| exercise | level | aim | points | minutes (an estimate) |",
+        "|---|---|---|---|---|",
+    ]
+    for e in exercises():
+        rows.append(f"| `{e.name}` | {e.level} | {e.aim} | {e.points} | {e.minutes} |")
+    return "\n".join(rows)
+
+
 def wrong_answers():
     """A list for each exercise: the mistake's key, and what the student is told."""
     parts = []
@@ -71,7 +82,8 @@ def capstone():
 
 def generated():
     """{name of a generated part: what it has to be}."""
-    return {"lessons": lessons(), "capstone": capstone(), "wrong answers": wrong_answers()}
+    return {"lessons": lessons(), "capstone": capstone(), "exercises": all_exercises(),
+            "wrong answers": wrong_answers()}
 
 
 def between(text, name):
@@ -100,6 +112,10 @@ def test_the_table_of_lessons_is_fresh(page):
 
 def test_the_capstone_is_fresh(page):
     assert between(page, "capstone")[0] == capstone(), "run: python tests/test_instructors.py"
+
+
+def test_the_table_of_exercises_is_fresh(page):
+    assert between(page, "exercises")[0] == all_exercises(), "run: python tests/test_instructors.py"
 
 
 def test_the_wrong_answers_are_fresh(page):

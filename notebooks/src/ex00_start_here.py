@@ -38,6 +38,8 @@ print("image:", image.shape, " mask:", mask.shape, " ids:", np.unique(mask).toli
 # ## 1. What is in a mask?
 # *warm-up, 2 points, about 8 minutes (an estimate)*
 #
+# **Aim**: measure what share of a picture each class has, with void left out
+#
 # A mask gives each pixel the id of its class: 0 background, 1 person, 2 car. Void, 255, is where
 # nobody could tell. What share of the picture does each class have? It is the first thing to ask of
 # new data: a class that covers one pixel in a hundred will be hard to learn, and easy to forget.
@@ -71,6 +73,8 @@ check("ex00.shares", shares)
 # %% [markdown]
 # ## 2. Five error maps, five scores
 # *warm-up, 2 points, about 8 minutes (an estimate)*
+#
+# **Aim**: read error maps, and tell by eye what each mistake costs in IoU
 #
 # Five programs, A to E, were given the picture above. Each is wrong in another way, and the error
 # maps show how. An object that is right is grey, so a perfect map is black and grey, with the thin
@@ -108,6 +112,8 @@ check("ex00.match", rows)
 # %% [markdown]
 # ## 3. Right pixels, and IoU
 # *core, 3 points, about 12 minutes (an estimate)*
+#
+# **Aim**: compute the share of right pixels and the IoU of a class, with void left out
 #
 # Now compute such a row yourself. Your function gets a prediction, the true mask and a class, and
 # returns **two** numbers:
@@ -150,6 +156,8 @@ check("ex00.score", score)
 # %% [markdown]
 # ## 4. Which test pictures are no test?
 # *core, 2 points, about 8 minutes (an estimate)*
+#
+# **Aim**: find the test pictures that show what is in the training set too
 #
 # A test set is there to say how well a network does on pictures that it has **never seen**. A
 # network that has learnt its training pictures by heart can have a perfect score on those, and know

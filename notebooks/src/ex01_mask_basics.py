@@ -53,6 +53,8 @@ plt.show()
 # ## 1. One plane a class
 # *warm-up, 2 points, about 8 minutes (an estimate)*
 #
+# **Aim**: turn a mask of ids into one plane a class, with void in none of them
+#
 # Some losses (lesson 04) compare a mask with a model's output plane by plane, one plane for each
 # class. So ids have to become planes: plane `c` is 1 where the id is `c`, and 0 elsewhere. Void
 # pixels are in **no** plane.
@@ -80,6 +82,8 @@ check("ex01.one_hot", one_hot)
 # ## 2. And back to ids
 # *core, 2 points, about 8 minutes (an estimate)*
 #
+# **Aim**: turn planes back into ids, and keep void apart from class 0
+#
 # The way back: each pixel gets the id of the plane it is in. A pixel that is in no plane was void,
 # and has to be void again.
 
@@ -103,6 +107,8 @@ check("ex01.from_one_hot", from_one_hot)
 # %% [markdown]
 # ## 3. Decode an RGB mask with a strict table
 # *core, 3 points, about 12 minutes (an estimate)*
+#
+# **Aim**: read a mask that is stored in colours, and refuse a colour that no class has
 #
 # Some data sets store colours instead of ids. A table says which colour means what. Saved as JPEG,
 # or smoothed by a drawing program, such a mask holds colours that are in no table, and whatever
@@ -140,6 +146,8 @@ check("ex01.decode_rgb", decode_rgb)
 # ## 4. Resize a mask without a shift
 # *core, 3 points, about 15 minutes (an estimate)*
 #
+# **Aim**: resize a mask so that it stays on its image and gains no new id
+#
 # A mask is resized by picking, never by mixing: between class 0 and class 2 there is no class 1.
 # Each new pixel takes the id of the old pixel that its **centre** lies in. Pixel 0 of a row reaches
 # from 0 to 1, so its centre is at 0.5.
@@ -169,6 +177,8 @@ check("ex01.resize_nearest", resize_nearest)
 # %% [markdown]
 # ## 5. Run lengths by hand
 # *stretch, 4 points, about 20 minutes (an estimate)*
+#
+# **Aim**: store a binary mask as run lengths in the order that COCO reads it
 #
 # The COCO data set stores a binary mask as the lengths of its runs. Read the mask **down its
 # columns**, one column after the other, and count: how many zeros first, then how many ones, then
@@ -204,6 +214,8 @@ check("ex01.rle_encode", rle_encode)
 # %% [markdown]
 # ## 6. A palette that everyone can read
 # *stretch, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: choose class colours that stay apart for colour-blind readers too
 #
 # About one man in twelve and one woman in two hundred see red and green differently than others
 # do. Choose six colours, black for background first, that stay apart for everyone. `check`

@@ -35,6 +35,8 @@ print(list(images)[:3], list(masks)[:3])
 # ## 1. Which of six loaders breaks the pairing?
 # *warm-up, 2 points, about 10 minutes (an estimate)*
 #
+# **Aim**: find out whether a loader keeps each image together with its mask
+#
 # Six loaders, A to F, each called as `load(images, masks, i, seed)`, return an augmented image and
 # its mask. Some of them are broken: image and mask no longer belong together. Such a loader raises
 # no error, and a model that is trained on it only learns less.
@@ -70,6 +72,8 @@ check("ex02.broken_loaders", broken)
 # ## 2. How many augmentations are there really?
 # *warm-up, 1 point, about 5 minutes (an estimate)*
 #
+# **Aim**: tell how many different augmentations a loader with several workers draws
+#
 # 24 pictures are loaded in batches of 4 by 3 workers (processes that load), which take the batches
 # in turn. Each picture is augmented by the next random numbers of its worker. But each of the 5
 # epochs starts the workers anew, and every worker, in every epoch, starts from a copy of the
@@ -89,6 +93,8 @@ check("ex02.worker_seeds", different)
 # %% [markdown]
 # ## 3. A synchronized flip and crop by hand
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: flip and crop an image and its mask alike, repeatable from a random state
 #
 # In half of all calls the pair is flipped left to right; in every call a square is cut out of it,
 # from any place where it fits, the last row and column included. What happens to the image has to
@@ -123,6 +129,8 @@ check("ex02.flip_crop", flip_crop)
 # ## 4. Fill with void
 # *core, 2 points, about 12 minutes (an estimate)*
 #
+# **Aim**: move an image and its mask, and mark as void what is not known
+#
 # When a picture is moved, nothing is known about the strip that it leaves. In the image that strip
 # becomes black, 0. In the mask it becomes **void**, 255, so that no loss and no metric counts it.
 #
@@ -154,6 +162,8 @@ check("ex02.shift_fill", shift_fill)
 # %% [markdown]
 # ## 5. Boxes after a crop
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: take boxes and labels along through a crop, and drop those that are gone
 #
 # A crop keeps `height` rows from row `top` on, and `width` columns from column `left` on. The boxes
 # of the objects have to follow it: count from the new corner, end at the crop's edges, and vanish,
@@ -198,6 +208,8 @@ check("ex02.crop_boxes", crop_boxes)
 # %% [markdown]
 # ## 6. A test that catches every break
 # *stretch, 4 points, about 20 minutes (an estimate)*
+#
+# **Aim**: write a test that shows whether a transform keeps image and mask together
 #
 # Write the test that would have found the broken loaders. `transform(image, mask, seed)` returns an
 # image and a mask, with everything random drawn from `seed`. Say whether the two still belong

@@ -34,6 +34,8 @@ from segutils.exercises.ex03 import networks
 # ## 1. FLOPs of a level
 # *warm-up, 2 points, about 8 minutes (an estimate)*
 #
+# **Aim**: count the FLOPs of a block of convolutions by hand
+#
 # A level's block is two 3×3 convolutions, one after the other: the first from `in_channels` to
 # `out_channels`, the second from `out_channels` to `out_channels`. Both keep the size and have no
 # bias. How many FLOPs is that for one picture? A multiplication counts one, an addition counts one,
@@ -57,6 +59,8 @@ check("ex03.flops", flops)
 # %% [markdown]
 # ## 2. Up, for odd sizes too
 # *core, 3 points, about 12 minutes (an estimate)*
+#
+# **Aim**: write a decoder step of a U-Net that joins its skip at odd sizes too
 #
 # Write the forward of `Up` as a function. Double `x` with `up`, lay the skip beside it along the
 # channels, **skip first**, and let `conv` look at both. The skip can be a row, a column, or both
@@ -86,6 +90,8 @@ check("ex03.up", up_forward)
 # %% [markdown]
 # ## 3. Find the U-Nets whose skips are broken
 # *stretch, 3 points, about 20 minutes (an estimate)*
+#
+# **Aim**: prove with hooks and gradients whether a skip connection does its work
 #
 # Six U-Nets of depth 1, `A` to `F`. All give logits of the right shape. In some of them the skip
 # does not do its work: no values pass through it, or no gradients come back through it. Which ones?
@@ -124,6 +130,8 @@ check("ex03.zero_skips", broken)
 # ## 4. A receptive field by hand
 # *core, 3 points, about 12 minutes (an estimate)*
 #
+# **Aim**: compute the receptive field of a chain of layers from kernels and strides
+#
 # A chain of layers, each with a kernel and a stride: `[(3, 1), (2, 2), (3, 1)]` is a 3×3
 # convolution, a 2×2 pooling, and a 3×3 convolution. How many pixels of a row of the picture does
 # one output pixel see?
@@ -150,6 +158,8 @@ check("ex03.receptive_field", receptive_field)
 # %% [markdown]
 # ## 5. A receptive field by gradient
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: measure by gradients which pixels of the picture can change one logit
 #
 # Now ask the network. Which pixels of `x` have influence on the logit of class 0 at (row, column)?
 # Give the smallest box that holds them all.
@@ -180,6 +190,8 @@ check("ex03.gradient_box", gradient_box)
 # %% [markdown]
 # ## 6. A sigmoid that meets a softmax
 # *core, 2 points, about 10 minutes (an estimate)*
+#
+# **Aim**: tell how low a loss can get when its logits are squeezed by a sigmoid
 #
 # Somebody's network ends with a sigmoid for each class: numbers between 0 and 1, each for itself.
 # They are then handed to `F.cross_entropy`, which takes a softmax. Training "works", and the loss

@@ -44,6 +44,8 @@ plt.show()
 # ## 1. A confusion matrix with one bincount
 # *warm-up, 2 points, about 10 minutes (an estimate)*
 #
+# **Aim**: count a confusion matrix without a loop over pixels, with void left out
+#
 # Count the pixels by true class (row) and predicted class (column). A loop over pixels gives the
 # right counts; `np.bincount` on one number for each pair gives them far faster. Void pixels of the
 # target count nowhere. Up to 20 classes: mind the `uint8`.
@@ -69,6 +71,8 @@ check("ex04.confusion_matrix", confusion_matrix)
 # %% [markdown]
 # ## 2. Dice with void and absent classes
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: compute Dice by hand, with void and absent classes
 #
 # Dice of a class is 2 TP / (2 TP + FP + FN). Void pixels count nowhere, whatever is predicted
 # there. A class that is in *neither* mask has no score: NaN. A class that is predicted and never
@@ -99,6 +103,8 @@ check("ex04.dice", dice)
 # %% [markdown]
 # ## 3. Image-averaged against data-set IoU
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: compute mIoU over a data set and as a mean over pictures, and tell them apart
 #
 # Two numbers from the same predictions. The **data-set** mIoU counts all pictures together, then
 # divides. The **image-averaged** one takes the mIoU of each picture by itself, and then the mean
@@ -135,6 +141,8 @@ check("ex04.two_means", two_means)
 # %% [markdown]
 # ## 4. Mend the Dice that gives an empty mask 0.95
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: recognise a Dice that flatters empty predictions, and mend it
 #
 # This function is in many projects. We give it the laziest prediction there is, background
 # everywhere, on a set in which few pictures show anything at all:
@@ -185,6 +193,8 @@ check("ex04.mend_dice", mended_dice)
 # ## 5. IoU as a loss
 # *core, 3 points, about 15 minutes (an estimate)*
 #
+# **Aim**: turn IoU into a loss that takes probabilities and leaves void out
+#
 # To train on it, IoU takes probabilities in place of yes and no. For each class, with p its
 # probability and t its plane of 0 and 1, over the pixels that are not void:
 #
@@ -220,6 +230,8 @@ check("ex04.iou_loss", iou_loss)
 # %% [markdown]
 # ## 6. A threshold, chosen on the right split
 # *stretch, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: choose a threshold on validation, and report honestly what it is worth on test
 #
 # A model gives each pixel a probability for one class. Which threshold turns it into a mask? That
 # is a choice, so it belongs to the **validation** split. What the choice is worth is then measured

@@ -40,6 +40,8 @@ print(tuple(images.shape), tuple(targets.shape), targets.unique().tolist())
 # ## 1. A learning-rate range test
 # *warm-up, 2 points, about 12 minutes (an estimate)*
 #
+# **Aim**: read a learning rate off a range test
+#
 # One short run finds a learning rate: begin far too low, multiply the rate after each step by the
 # same factor, and write down the loss of each step, as it is before the step is taken. Here is one,
 # of a small U-Net on the twelve scenes.
@@ -102,6 +104,8 @@ check("ex05.range_test", range_test)
 # %% [markdown]
 # ## 2. Mend a resume that is not bit-exact
 # *core, 4 points, about 25 minutes (an estimate)*
+#
+# **Aim**: save and resume a run so that it ends as if it had never stopped
 #
 # A run that is stopped and resumed must end as if nothing had happened, to the last bit. Else a
 # crash changes your result, and you cannot say by how much. Here is a run so small that you can
@@ -176,6 +180,8 @@ check("ex05.resume", (save, load))
 # ## 3. A large batch in small parts, with void
 # *core, 3 points, about 15 minutes (an estimate)*
 #
+# **Aim**: get the gradient of a large batch from small parts, also where void is uneven
+#
 # A batch of 16 does not fit in memory, but 4 pictures do. `backward()` adds to what is in `.grad`,
 # so four parts can make one gradient, before the optimizer takes its step. The mean over the parts'
 # losses seems to be the loss of the batch. In one of these two scenes most is void. Are the two
@@ -227,6 +233,8 @@ check("ex05.accumulate", accumulate)
 # %% [markdown]
 # ## 4. Mend an evaluation that changes what it measures
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: write an evaluation that measures a network without changing anything
 #
 # This function works, and its score looks reasonable. We call it on one network and the same twelve
 # pictures, in batches of different sizes. How many different scores do you expect?
@@ -309,6 +317,8 @@ check("ex05.evaluate", mended_evaluate)
 # ## 5. Read the curves
 # *core, 3 points, about 12 minutes (an estimate)*
 #
+# **Aim**: diagnose a training run by its curves
+#
 # Seven small networks learn to find a bright rectangle in noise. The cell below trains them for
 # real. Some have something wrong with them. Which diagnosis fits which run? One diagnosis comes
 # twice.
@@ -355,6 +365,8 @@ check("ex05.curves", diagnoses)
 # %% [markdown]
 # ## 6. Which recipe to ship, and what it is worth
 # *stretch, 3 points, about 20 minutes (an estimate)*
+#
+# **Aim**: choose among recipes and epochs, and state a score that no choice has flattered
 #
 # Recipes were each trained with several seeds, and after each epoch somebody scored every run on
 # the validation set and on the test set too. Scores are rounded to two digits. Some epochs were not

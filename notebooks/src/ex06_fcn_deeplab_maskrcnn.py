@@ -39,6 +39,8 @@ print(scene.image.shape, scene.mask.shape, np.unique(scene.mask).tolist())
 # ## 1. Atrous convolution by hand
 # *warm-up, 2 points, about 12 minutes (an estimate)*
 #
+# **Aim**: compute an atrous convolution by hand, at any rate and with its borders
+#
 # DeepLab sees far without shrinking the map: it moves the taps of a kernel apart. At rate 1 they
 # lie side by side, at rate 2 every other pixel is skipped, and so on. The number of weights stays.
 # Here is one 3 × 3 kernel, which answers to upright edges, at three rates:
@@ -87,6 +89,8 @@ check("ex06.atrous", atrous)
 # %% [markdown]
 # ## 2. A transposed convolution that stretches bilinearly
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: give a transposed convolution the weights with which it stretches bilinearly
 #
 # FCN's map of logits is several times smaller than the picture. A transposed convolution brings it
 # back: it lays a kernel down for every cell of the map, `factor` pixels apart, and adds up where
@@ -137,6 +141,8 @@ check("ex06.bilinear", bilinear_weight)
 # %% [markdown]
 # ## 3. Targets for Mask R-CNN
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: turn an instance map into the boxes, labels and masks Mask R-CNN learns from
 #
 # Mask R-CNN wants to be told each object by itself: a box, a label and a mask. The data set has an
 # instance map, with `class * 1000 + number` for each object's pixels, and a class mask with void:
@@ -189,6 +195,8 @@ check("ex06.targets", instance_targets)
 # %% [markdown]
 # ## 4. Non-maximum suppression
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: suppress repeated boxes of one object, class by class
 #
 # A detector finds each object many times over. Non-maximum suppression keeps the best box of each
 # heap. Go through the boxes from the highest score down: a box is **kept** unless its IoU with a
@@ -249,6 +257,8 @@ check("ex06.nms", nms)
 # %% [markdown]
 # ## 5. RoIAlign of one box
 # *core, 4 points, about 25 minutes (an estimate)*
+#
+# **Aim**: cut a box out of a feature map by RoIAlign, without rounding
 #
 # The mask head wants every box at one size, say 14 × 14, whatever its size in the picture is.
 # RoIAlign cuts it out of a map of features without rounding anything. For one box, on a map of one
@@ -316,6 +326,8 @@ check("ex06.roi_align", roi_align)
 # ## 6. Instances as a class mask
 # *warm-up, 2 points, about 10 minutes (an estimate)*
 #
+# **Aim**: paint scored, overlapping instances into one class mask
+#
 # To compare Mask R-CNN with FCN and DeepLab by mIoU, its instances must become one class mask. They
 # overlap, they come with a score, and their masks are soft:
 
@@ -356,6 +368,8 @@ check("ex06.paint", paint)
 # %% [markdown]
 # ## 7. Mend a fine-tuning that moves what is frozen
 # *core, 3 points, about 15 minutes (an estimate)*
+#
+# **Aim**: train a new head on a backbone that stays exactly as it was
 #
 # A trained backbone gets a new head for other classes, and at first only the head is to learn.
 # This code does it as many do. `Small` is a tiny network: a `backbone`, and a `head` that takes its
@@ -427,6 +441,8 @@ check("ex06.finetune", finetune)
 # %% [markdown]
 # ## 8. Mask AP50
 # *stretch, 4 points, about 30 minutes (an estimate)*
+#
+# **Aim**: score instances by mask AP50, from matching to interpolated precision
 #
 # Average precision is how instances are scored. For one class and an IoU of 0.5, as COCO counts it:
 #
@@ -516,6 +532,8 @@ check("ex06.ap50", ap50)
 # %% [markdown]
 # ## 9. Hold the stride of a backbone
 # *stretch, 3 points, about 20 minutes (an estimate)*
+#
+# **Aim**: take strides out of a backbone so that its weights still see what they learnt on
 #
 # A ResNet halves the picture five times: one cell of its last map stands for 32 × 32 pixels.
 # DeepLab takes some of these strides out, so that the map stays dense. Its weights were trained

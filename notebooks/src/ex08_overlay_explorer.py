@@ -32,6 +32,8 @@ print(scene.image.shape, scene.mask.shape, np.unique(scene.mask).tolist())
 # ## 1. An overlay by hand
 # *warm-up, 2 points, about 12 minutes (an estimate)*
 #
+# **Aim**: paint chosen classes of a mask over a picture, and leave the rest untouched
+#
 # Paint the ids that are `shown`, and nothing else: a share `alpha` of the colour, the rest of the
 # picture. Background is id 0 and void is id 255, and both are ids like all others: each is painted
 # if it is among those shown, and left alone if not. How you round does not matter.
@@ -66,6 +68,8 @@ check("ex08.overlay", overlay)
 # %% [markdown]
 # ## 2. A slider in per cent, both ways
 # *core, 3 points, about 20 minutes (an estimate)*
+#
+# **Aim**: link two widgets both ways with a conversion, and end the link cleanly
 #
 # A colleague wants the threshold in per cent, on a slider of whole numbers. `jslink` cannot
 # compute, so Python has to. Link `slider.value` (0 … 100) and `explorer.threshold` (0 … 1):
@@ -114,6 +118,8 @@ check("ex08.link", link)
 # %% [markdown]
 # ## 3. Whose errors are borders?
 # *core, 3 points, about 20 minutes (an estimate)*
+#
+# **Aim**: measure for each class which share of its errors lies near a border
 #
 # "93 % of the errors lie at a border" is a number over all classes, and so mostly about the
 # largest. Ask for each class by itself: of all its pixels that were got wrong (by their *true*
@@ -166,6 +172,8 @@ check("ex08.borders", border_share)
 # %% [markdown]
 # ## 4. Find the planted faults
 # *stretch, 3 points, about 20 minutes (an estimate)*
+#
+# **Aim**: find wrong labels with a model's disagreements, and judge by the picture
 #
 # Sixteen street scenes came back from labelling. **Four masks are wrong**, each in another way:
 #

@@ -54,6 +54,7 @@ class Exercise:
     """One exercise. `cases` and one of `oracle` and `examine` decide what is right.
 
     name      "ex01.decode_rgb", as students write it in `check`
+    aim       what a student can do after it, in one line: it completes "You can …"
     level     one of LEVELS
     points    whole points, all or none
     minutes   an estimate, and called one wherever it is shown
@@ -71,6 +72,7 @@ class Exercise:
 
     name: str
     title: str
+    aim: str
     level: str
     points: int
     minutes: int

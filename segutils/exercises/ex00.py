@@ -51,6 +51,7 @@ def _background_left_out(args, got):
 SHARES = Exercise(
     name="ex00.shares",
     title="What is in a mask?",
+    aim="measure what share of a picture each class has, with void left out",
     level="warm-up",
     points=2,
     minutes=8,
@@ -251,6 +252,7 @@ def _matched(calls):
 MATCH = Exercise(
     name="ex00.match",
     title="Five error maps, five scores",
+    aim="read error maps, and tell by eye what each mistake costs in IoU",
     level="warm-up",
     points=2,
     minutes=8,
@@ -330,6 +332,7 @@ def _same_answer(pred, truth, c):
 SCORE = Exercise(
     name="ex00.score",
     title="Right pixels, and IoU",
+    aim="compute the share of right pixels and the IoU of a class, with void left out",
     level="core",
     points=3,
     minutes=12,
@@ -514,6 +517,7 @@ def _leaks_named(calls):
 LEAK = Exercise(
     name="ex00.leak",
     title="Which test pictures are no test?",
+    aim="find the test pictures that show what is in the training set too",
     level="core",
     points=2,
     minutes=8,

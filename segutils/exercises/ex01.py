@@ -98,6 +98,7 @@ def _decode_target():
 DECODE_RGB = Exercise(
     name="ex01.decode_rgb",
     title="Decode an RGB mask with a strict table",
+    aim="read a mask that is stored in colours, and refuse a colour that no class has",
     level="core",
     points=3,
     minutes=12,
@@ -231,6 +232,7 @@ def _resize_target():
 RESIZE_NEAREST = Exercise(
     name="ex01.resize_nearest",
     title="Resize a mask without a shift",
+    aim="resize a mask so that it stays on its image and gains no new id",
     level="core",
     points=3,
     minutes=15,
@@ -330,6 +332,7 @@ def _one_hot_target():
 ONE_HOT = Exercise(
     name="ex01.one_hot",
     title="One plane a class",
+    aim="turn a mask of ids into one plane a class, with void in none of them",
     level="warm-up",
     points=2,
     minutes=8,
@@ -411,6 +414,7 @@ def _from_one_hot_target():
 FROM_ONE_HOT = Exercise(
     name="ex01.from_one_hot",
     title="And back to ids",
+    aim="turn planes back into ids, and keep void apart from class 0",
     level="core",
     points=2,
     minutes=8,
@@ -512,6 +516,7 @@ def _rle_target():
 RLE_ENCODE = Exercise(
     name="ex01.rle_encode",
     title="Run lengths by hand",
+    aim="store a binary mask as run lengths in the order that COCO reads it",
     level="stretch",
     points=4,
     minutes=20,
@@ -711,6 +716,7 @@ def _palette_target():
 PALETTE = Exercise(
     name="ex01.palette",
     title="A palette that everyone can read",
+    aim="choose class colours that stay apart for colour-blind readers too",
     level="stretch",
     points=3,
     minutes=15,

@@ -130,6 +130,7 @@ def _loaders_named(calls):
 BROKEN_LOADERS = Exercise(
     name="ex02.broken_loaders",
     title="Which of six loaders breaks the pairing?",
+    aim="find out whether a loader keeps each image together with its mask",
     level="warm-up",
     points=2,
     minutes=10,
@@ -310,6 +311,7 @@ def _flip_crop_target():
 FLIP_CROP = Exercise(
     name="ex02.flip_crop",
     title="A synchronized flip and crop by hand",
+    aim="flip and crop an image and its mask alike, repeatable from a random state",
     level="core",
     points=3,
     minutes=15,
@@ -430,6 +432,7 @@ def _crop_boxes_target():
 CROP_BOXES = Exercise(
     name="ex02.crop_boxes",
     title="Boxes after a crop",
+    aim="take boxes and labels along through a crop, and drop those that are gone",
     level="core",
     points=3,
     minutes=15,
@@ -563,6 +566,7 @@ def _shift_target():
 SHIFT_FILL = Exercise(
     name="ex02.shift_fill",
     title="Fill with void",
+    aim="move an image and its mask, and mark as void what is not known",
     level="core",
     points=2,
     minutes=12,
@@ -642,6 +646,7 @@ def _is(number):
 WORKER_SEEDS = Exercise(
     name="ex02.worker_seeds",
     title="How many augmentations are there really?",
+    aim="tell how many different augmentations a loader with several workers draws",
     level="warm-up",
     points=1,
     minutes=5,
@@ -822,6 +827,7 @@ def _keeps_pairs(calls):
 KEEPS_PAIRS = Exercise(
     name="ex02.keeps_pairs",
     title="A test that catches every break",
+    aim="write a test that shows whether a transform keeps image and mask together",
     level="stretch",
     points=4,
     minutes=20,

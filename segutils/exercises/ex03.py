@@ -125,6 +125,7 @@ def _networks_named(calls):
 ZERO_SKIPS = Exercise(
     name="ex03.zero_skips",
     title="Find the U-Nets whose skips are broken",
+    aim="prove with hooks and gradients whether a skip connection does its work",
     level="stretch",
     points=3,
     minutes=20,
@@ -196,6 +197,7 @@ def _is_odd_one_way(args, got):
 UP = Exercise(
     name="ex03.up",
     title="Up, for odd sizes too",
+    aim="write a decoder step of a U-Net that joins its skip at odd sizes too",
     level="core",
     points=3,
     minutes=12,
@@ -363,6 +365,7 @@ def _field_backwards(layers):
 RECEPTIVE_FIELD = Exercise(
     name="ex03.receptive_field",
     title="A receptive field by hand",
+    aim="compute the receptive field of a chain of layers from kernels and strides",
     level="core",
     points=3,
     minutes=12,
@@ -509,6 +512,7 @@ def _box_half(net, x, row, column):
 GRADIENT_BOX = Exercise(
     name="ex03.gradient_box",
     title="A receptive field by gradient",
+    aim="measure by gradients which pixels of the picture can change one logit",
     level="core",
     points=3,
     minutes=15,
@@ -600,6 +604,7 @@ def _flops(i, o, height, width):
 FLOPS = Exercise(
     name="ex03.flops",
     title="FLOPs of a level",
+    aim="count the FLOPs of a block of convolutions by hand",
     level="warm-up",
     points=2,
     minutes=8,
@@ -675,6 +680,7 @@ def _floor_cases(rng):
 SIGMOID_FLOOR = Exercise(
     name="ex03.sigmoid_floor",
     title="A sigmoid that meets a softmax",
+    aim="tell how low a loss can get when its logits are squeezed by a sigmoid",
     level="core",
     points=2,
     minutes=10,

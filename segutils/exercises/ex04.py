@@ -85,6 +85,7 @@ def _matrix_target():
 CONFUSION_MATRIX = Exercise(
     name="ex04.confusion_matrix",
     title="A confusion matrix with one bincount",
+    aim="count a confusion matrix without a loop over pixels, with void left out",
     level="warm-up",
     points=2,
     minutes=10,
@@ -223,6 +224,7 @@ def _dice_target():
 DICE = Exercise(
     name="ex04.dice",
     title="Dice with void and absent classes",
+    aim="compute Dice by hand, with void and absent classes",
     level="core",
     points=3,
     minutes=15,
@@ -408,6 +410,7 @@ def _two_means_target():
 TWO_MEANS = Exercise(
     name="ex04.two_means",
     title="Image-averaged against data-set IoU",
+    aim="compute mIoU over a data set and as a mean over pictures, and tell them apart",
     level="core",
     points=3,
     minutes=15,
@@ -576,6 +579,7 @@ def _mend_target():
 MEND_DICE = Exercise(
     name="ex04.mend_dice",
     title="Mend the Dice that gives an empty mask 0.95",
+    aim="recognise a Dice that flatters empty predictions, and mend it",
     level="core",
     points=3,
     minutes=15,
@@ -735,6 +739,7 @@ def _loss_target():
 IOU_LOSS = Exercise(
     name="ex04.iou_loss",
     title="IoU as a loss",
+    aim="turn IoU into a loss that takes probabilities and leaves void out",
     level="core",
     points=3,
     minutes=15,
@@ -926,6 +931,7 @@ def _threshold_target():
 THRESHOLD = Exercise(
     name="ex04.threshold",
     title="A threshold, chosen on the right split",
+    aim="choose a threshold on validation, and report honestly what it is worth on test",
     level="stretch",
     points=3,
     minutes=15,

@@ -91,6 +91,7 @@ def _range_test_target():
 RANGE_TEST = Exercise(
     name="ex05.range_test",
     title="A learning-rate range test",
+    aim="read a learning rate off a range test",
     level="warm-up",
     points=2,
     minutes=12,
@@ -406,6 +407,7 @@ def _resume_cases(rng):
 RESUME = Exercise(
     name="ex05.resume",
     title="Mend a resume that is not bit-exact",
+    aim="save and resume a run so that it ends as if it had never stopped",
     level="core",
     points=4,
     minutes=25,
@@ -603,6 +605,7 @@ def _wrong_gradient(wrong):
 ACCUMULATE = Exercise(
     name="ex05.accumulate",
     title="A large batch in small parts, with void",
+    aim="get the gradient of a large batch from small parts, also where void is uneven",
     level="core",
     points=3,
     minutes=15,
@@ -903,6 +906,7 @@ def _close(got, expected):
 EVALUATE = Exercise(
     name="ex05.evaluate",
     title="Mend an evaluation that changes what it measures",
+    aim="write an evaluation that measures a network without changing anything",
     level="core",
     points=3,
     minutes=15,
@@ -1049,6 +1053,7 @@ def _diagnosed(calls):
 CURVES = Exercise(
     name="ex05.curves",
     title="Read the curves",
+    aim="diagnose a training run by its curves",
     level="core",
     points=3,
     minutes=12,
@@ -1152,6 +1157,7 @@ def _one_epoch_for_all(val, test):
 SHIP = Exercise(
     name="ex05.ship",
     title="Which recipe to ship, and what it is worth",
+    aim="choose among recipes and epochs, and state a score that no choice has flattered",
     level="stretch",
     points=3,
     minutes=20,

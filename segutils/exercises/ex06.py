@@ -99,6 +99,7 @@ def _atrous_target():
 ATROUS = Exercise(
     name="ex06.atrous",
     title="Atrous convolution by hand",
+    aim="compute an atrous convolution by hand, at any rate and with its borders",
     level="warm-up",
     points=2,
     minutes=12,
@@ -253,6 +254,7 @@ def _bilinear_target():
 BILINEAR = Exercise(
     name="ex06.bilinear",
     title="A transposed convolution that stretches bilinearly",
+    aim="give a transposed convolution the weights with which it stretches bilinearly",
     level="core",
     points=3,
     minutes=15,
@@ -477,6 +479,7 @@ def _compare_targets(got, expected):
 TARGETS = Exercise(
     name="ex06.targets",
     title="Targets for Mask R-CNN",
+    aim="turn an instance map into the boxes, labels and masks Mask R-CNN learns from",
     level="core",
     points=3,
     minutes=15,
@@ -676,6 +679,7 @@ def _positions(boxes, scores, labels, cut):
 NMS = Exercise(
     name="ex06.nms",
     title="Non-maximum suppression",
+    aim="suppress repeated boxes of one object, class by class",
     level="core",
     points=3,
     minutes=15,
@@ -857,6 +861,7 @@ def _corner_and_size(box, stride):
 ROI_ALIGN = Exercise(
     name="ex06.roi_align",
     title="RoIAlign of one box",
+    aim="cut a box out of a feature map by RoIAlign, without rounding",
     level="core",
     points=4,
     minutes=25,
@@ -1084,6 +1089,7 @@ def _paint_target():
 PAINT = Exercise(
     name="ex06.paint",
     title="Instances as a class mask",
+    aim="paint scored, overlapping instances into one class mask",
     level="warm-up",
     points=2,
     minutes=10,
@@ -1372,6 +1378,7 @@ def _last_recall(found, truth):
 AP50 = Exercise(
     name="ex06.ap50",
     title="Mask AP50",
+    aim="score instances by mask AP50, from matching to interpolated precision",
     level="stretch",
     points=4,
     minutes=30,
@@ -1630,6 +1637,7 @@ def _wrong_finetuning(batches, got):
 FINETUNE = Exercise(
     name="ex06.finetune",
     title="Mend a fine-tuning that moves what is frozen",
+    aim="train a new head on a backbone that stays exactly as it was",
     level="core",
     points=3,
     minutes=15,
@@ -1703,6 +1711,7 @@ def _only_next(layers, stride):
 HOLD = Exercise(
     name="ex06.hold",
     title="Hold the stride of a backbone",
+    aim="take strides out of a backbone so that its weights still see what they learnt on",
     level="stretch",
     points=3,
     minutes=20,

@@ -100,6 +100,7 @@ def _overlay_target():
 OVERLAY = Exercise(
     name="ex08.overlay",
     title="An overlay by hand",
+    aim="paint chosen classes of a mask over a picture, and leave the rest untouched",
     level="warm-up",
     points=2,
     minutes=12,
@@ -326,6 +327,7 @@ def _link_cases(rng):
 LINK = Exercise(
     name="ex08.link",
     title="A slider in per cent, both ways",
+    aim="link two widgets both ways with a conversion, and end the link cleanly",
     level="core",
     points=3,
     minutes=20,
@@ -466,6 +468,7 @@ def _borders_like(**options):
 BORDERS = Exercise(
     name="ex08.borders",
     title="Whose errors are borders?",
+    aim="measure for each class which share of its errors lies near a border",
     level="core",
     points=3,
     minutes=20,
@@ -712,6 +715,7 @@ def _searched(calls):
 PLANTED = Exercise(
     name="ex08.planted",
     title="Find the planted faults",
+    aim="find wrong labels with a model's disagreements, and judge by the picture",
     level="stretch",
     points=3,
     minutes=20,
