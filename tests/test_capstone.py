@@ -309,6 +309,7 @@ def test_an_outline_is_that_of_the_instances_it_was_drawn_from(its):
     inner[65:85, 115:135] = 0
     inner[5:10, 5:10] = 255  # 25 pixels: too small to name
     assert (mask != inner).mean() < 0.01 and (mask == 255).any()
+    assert (mask[69:81, 119:131] == 0).all() and (mask[54:61, 104:146] == 1).all()
 
 
 # ---- the rubric ---------------------------------------------------------------------------------
