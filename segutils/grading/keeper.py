@@ -283,7 +283,7 @@ class Watch:
         self.seen: set[psutil.Process] = set()
         self.at: tuple = ()
         self.base: int | None = None
-        self.looked = 0.0
+        self.looked, self.gone = 0.0, None
 
     def run(self) -> End:
         """Run the job to its end or to a limit; nothing of it is left when this returns."""
@@ -334,12 +334,25 @@ class Watch:
         try:
             message = self.messages.get(timeout=POLL)
         except queue.Empty:
-            return None if self._alive() else "left"
+            return self._silent()
         if message is None:
             return "left"
         if "refused" in message:
             return "sent"
         return self._hear(message)
+
+    def _silent(self) -> str | None:
+        """Nothing was heard: go on, but not for ever where the process is gone.
+
+        Its last words may still be on their way, for on a busy machine the thread that reads them
+        comes late. They end when all are dead that could speak.
+        """
+        if self._alive():
+            return None
+        if self.gone is None:
+            self.gone = time.monotonic()
+            self._kill()
+        return "left" if time.monotonic() - self.gone > PATIENCE else None
 
     def _hear(self, message: dict) -> str | None:
         if "done" in message:
@@ -384,7 +397,11 @@ class Watch:
         return total
 
     def _end(self) -> int | None:
-        """End the job and whatever it has started."""
+        """End the job and whatever it has started; its exit status."""
+        self._kill()
+        return self.place.wait()
+
+    def _kill(self) -> None:
         self.seen.update(self.place.running())
         main = self.place.main()
         if any(one.pid == main and alive(one) for one in self.seen) and hasattr(os, "killpg"):
@@ -394,7 +411,6 @@ class Watch:
             if alive(one):
                 with contextlib.suppress(psutil.Error):
                     one.kill()
-        return self.place.wait()
 
 
 def written(folder: Path, limits: Limits) -> bool:
