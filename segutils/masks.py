@@ -637,7 +637,8 @@ def from_polygons(rings, height, width):
             low, high = np.ceil(np.clip([min(y0, y1) - 0.5, max(y0, y1) - 0.5], 0, height))
             rows = np.arange(int(low), int(high))
             if len(rows):
-                x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+                y = rows + 0.5  # one division, at the end: exact where corners lie on a grid
+                x = (x0 * (y1 - y) + x1 * (y - y0)) / (y1 - y0)
                 flips[rows, np.ceil(x - 0.5).clip(0, width).astype(int)] ^= True
     return np.logical_xor.accumulate(flips, axis=1)[:, :-1].astype(np.uint8)
 

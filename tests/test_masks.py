@@ -421,7 +421,7 @@ def inside_by_fractions(rings, y, x):
 
 @campaign
 def test_any_polygon_is_filled_at_pixel_centres(examples):
-    # Slopes are quotients of small numbers: exact in a double or far from a centre.
+    # Eighths: products of them are exact in a double, and so is where an edge meets a centre.
     point = st.tuples(st.integers(-24, 96), st.integers(-24, 96))
     ring = st.lists(point, min_size=3, max_size=6)
 
@@ -431,6 +431,11 @@ def test_any_polygon_is_filled_at_pixel_centres(examples):
         filled = masks.from_polygons([np.array(r) / 8 for r in rings], 8, 9)
         for y, x in np.ndindex(8, 9):
             assert filled[y, x] == inside_by_fractions(eighths, y, x)
+
+
+def test_a_corner_on_a_pixel_centre_is_in():
+    ring = np.array([[0, 0], [27, 71], [4, 28]]) / 8  # the last: the centre of row 3, column 0
+    assert masks.from_polygons([ring], 8, 9)[3, 0] == 1
 
 
 def test_holes_islands_and_several_parts_need_no_marks():

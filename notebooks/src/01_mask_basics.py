@@ -789,7 +789,7 @@ def from_polygons(rings, height, width):
         for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
             if y0 != y1:
                 level = (min(y0, y1) <= y) & (y < max(y0, y1))   # edge and centre at one height
-                crossing = x0 + (y - y0) * ((x1 - x0) / (y1 - y0))
+                crossing = (x0 * (y1 - y) + x1 * (y - y0)) / (y1 - y0)
                 inside ^= level & (crossing <= x)                # each crossing turns it over
     return inside.astype(np.uint8)
 
