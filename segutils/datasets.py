@@ -295,8 +295,7 @@ def split_by_name(
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions={tuple(fractions)} must not be negative and must sum to 1")
-    if len(set(stems)) < len(stems):
-        raise ValueError(f"{len(stems) - len(set(stems))} names stand more than once")
+    _check_once(stems)
     bounds = np.cumsum(fractions)[:-1]
     parts: list[list[str]] = [[] for _ in fractions]
     for stem in stems:
@@ -321,8 +320,7 @@ def split_by_scene(
     """
     if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions={tuple(fractions)} must be over 0 and must sum to 1")
-    if len(set(stems)) < len(stems):
-        raise ValueError(f"{len(stems) - len(set(stems))} names stand more than once")
+    _check_once(stems)
     scenes: dict[str, list[str]] = {}
     for stem in stems:
         scenes.setdefault(str(scene_of(stem)), []).append(stem)
@@ -339,6 +337,11 @@ def split_by_scene(
         lacking[part] -= len(scenes[scene])
     parts = range(len(fractions))
     return [[s for s in stems if part_of[str(scene_of(s))] == part] for part in parts]
+
+
+def _check_once(stems: Sequence[str]) -> None:
+    if len(set(stems)) < len(stems):
+        raise ValueError(f"{len(stems) - len(set(stems))} names stand more than once")
 
 
 def check_scenes(parts: Mapping[str, Sequence[str]], scene_of: Callable[[str], str]) -> None:

@@ -144,7 +144,7 @@ from segutils.augment import denormalise, eval_transform, train_transform
 from segutils.datasets import DATA, check_scenes, loader, split_by_scene
 from segutils.exercises.capstone import stand_ins
 from segutils.explorer import Explorer
-from segutils.masks import PALETTE, instances_from_semantic, resize_mask, write_mask
+from segutils.masks import instances_from_semantic, resize_mask, write_mask
 from segutils.metrics import ConfusionMatrix, boundary_f, confusion_matrix, image_miou, iou_by_size
 
 show.use_style()
@@ -517,14 +517,9 @@ def tile(stem):
     return show.overlay(denormalise(fitted["image"]), fitted["mask"].numpy())
 
 
-def legend():
-    colours = {**dict(enumerate(CLASSES)), 255: "void"}
-    return [show.Patch(facecolor=PALETTE[k] / 255, edgecolor="#666666", label=name)
-            for k, name in colours.items() if k]
-
-
 tiles = [tile(stem) for stem in pairs.stems]
-show.grid([show.contact_sheet(tiles, columns=10)], columns=1, side=10.5, legend=legend(),
+show.grid([show.contact_sheet(tiles, columns=10)], columns=1, side=10.5,
+          legend=show.class_legend(CLASSES),
           caption="All pictures, in the order of their names, with their masks.")
 plt.show()
 
@@ -753,7 +748,7 @@ def learn(start, seed, steps=STEPS, **changed):
 # %%
 batch = at_size("train", train_transform(SIZE, **AUGMENT))
 seen = [show.overlay(denormalise(batch[k][0]), batch[k][1].numpy()) for k in range(8)]
-show.grid(seen, columns=4, side=2.4, legend=legend(),
+show.grid(seen, columns=4, side=2.4, legend=show.class_legend(CLASSES),
           caption="Augmented pictures: still possible ones, their masks still on the things?")
 plt.show()
 
@@ -1024,10 +1019,10 @@ explorer
 # > change, no colour augmentation, made less difference than the seeds, and was dropped. The test
 # > set was scored once.
 # >
-# > **Result.** Vehicles: the three seeds lie between 0.7 and 0.85, and other streets than these
-# > four could move one seed's score between about 0.6 and 0.8. Between the floor, 0.00, and the
-# > labels' 0.97 there is room left. Outlines are weak: a boundary F of about 0.5. On validation the
-# > same networks looked far better; four streets are few, there as here.
+# > **Result.** Vehicles: the three seeds lie between about 0.7 and 0.85, and other streets than
+# > these four could move one seed's score between about 0.6 and 0.8. Between the floor, 0.00, and
+# > the labels' 0.97 there is room left. Outlines are weak: a boundary F of about 0.5. On validation
+# > the same networks looked far better; four streets are few, there as here.
 # >
 # > **Failures.** Things that twelve streets did not hold: a van behind a car, a blue door, dusk.
 # >
