@@ -233,7 +233,7 @@ def roof_table(given, roofs: dict[torch.dtype, Roof]) -> None:
     for dtype, roof in roofs.items():
         note = f" ({conv})" if dtype == torch.float32 else ""
         print(f"  {NAMES[dtype] + note:<26} {roof.rate / 1e9:>10.1f} {roof.flops / 1e9:>8.3f} "
-              f"{roof.by_compute:>9.1f} {roof.bandwidth / 1e9:>8.1f} {roof.moved / 1e9:>8.4f} "
+              f"{roof.by_compute:>9.1f} {roof.bandwidth / 1e9:>8.3f} {roof.moved / 1e9:>8.4f} "
               f"{roof.by_memory:>9.1f} {roof.pictures:>9.1f}")
 
 
