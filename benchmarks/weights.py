@@ -45,8 +45,10 @@ CARD = """# Weights that ship
 Networks that were trained for longer than a lesson lasts, as safetensors in half precision, each
 with a SHA-256 that `segutils.checkpoint.load_weights` verifies. Trained on scenes of the full
 difficulty that are drawn while they train, none of them in `data/street`; the weights of the best
-validation were kept, and scored once on the test split of `street/full`. This page is written by
-`benchmarks/weights.py`; made with Python {python}, torch {torch}.
+validation were kept, and scored once on the test split of `street/full`. Minutes are those on the
+clock, of runs that shared their machine with other work. `scores.json` has more scores of each, the
+costs, and short runs over several seeds: `benchmarks/compare.py` makes it, lesson 06 shows it. This
+page is written by `benchmarks/weights.py`; made with Python {python}, torch {torch}.
 
 | file | MB | pictures seen | test mIoU | {classes} | mask AP50 | minutes | machine |
 |---|---|---|---|---|---|---|---|{dashes}

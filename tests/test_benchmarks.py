@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import browser
 import cv2
@@ -365,3 +366,19 @@ def test_compare_quick(quick):
     (first,) = re.findall(r"^unet .* (\S+) +\d+ +[\d,]+$", text, re.MULTILINE)  # peak MB
     assert float(first) > 0 if sys.platform == "linux" else first
     assert sorted(path.name for path in (ROOT / "data" / "weights").iterdir()) == before
+
+
+def test_short_runs_are_told_apart_by_seed(benchmark, monkeypatch, tmp_path):
+    """Each cheap network once with each seed, in a folder of its own; its last row counts."""
+    compare, asked = benchmark("compare"), []
+
+    def run(options):
+        asked.append(options)
+        return SimpleNamespace(rows=[{"miou": 0.1}, {"miou": 0.5 + 0.01 * options.seed}])
+
+    monkeypatch.setattr(compare.train_command, "run", run)
+    found = compare.short_runs(SimpleNamespace(quick=False, steps=7, seeds=3, runs=tmp_path))
+    assert found == {"steps": 7, "split": "val", "seeds": [0, 1, 2],
+                     "miou": dict.fromkeys(("unet", "fcn", "deeplab"), [0.5, 0.51, 0.52])}
+    assert len({one.out for one in asked}) == 9
+    assert {(one.model, one.steps) for one in asked} == {("unet", 7), ("fcn", 7), ("deeplab", 7)}

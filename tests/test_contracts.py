@@ -978,7 +978,7 @@ def library_precision(pictures, threshold=0.5):
 def m06(request):
     """What lesson 06 builds: torch's, torchvision's and pycocotools' own, or the lesson's."""
     if request.param == "lesson":
-        return definitions("drafts/06_fcn_deeplab_maskrcnn")
+        return definitions("06_fcn_deeplab_maskrcnn")
     return SimpleNamespace(
         enlarge=lambda x, factor: F.interpolate(x, scale_factor=factor, mode="bilinear"),
         atrous_conv=lambda x, weight, rate: F.conv2d(
@@ -989,7 +989,7 @@ def m06(request):
 
 @pytest.fixture(scope="module")
 def lesson06():
-    return definitions("drafts/06_fcn_deeplab_maskrcnn")
+    return definitions("06_fcn_deeplab_maskrcnn")
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -75,7 +75,7 @@ def test_quality_is_one_for_the_truth_and_less_for_a_shifted_one(script):
 
 def test_each_file_has_a_recipe_and_a_line_on_the_card(script):
     files = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
-    assert set(files) <= set(script.RECIPES)
+    assert files == sorted(script.RECIPES)
     for name in files:
         _, about = checkpoint.read_weights(FOLDER / f"{name}.safetensors")
         assert about["command"] == f"python -m segutils train {script.RECIPES[name]}"
