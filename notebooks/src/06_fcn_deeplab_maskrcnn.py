@@ -186,11 +186,13 @@ def best_scores(stride, steps=15):
         optimizer.step()
     return scores.detach()
 
+
+grids = {stride: best_scores(stride) for stride in (32, 16, 8, 4)}
+
 # %% [markdown]
-# They begin at the mean of the true planes in each cell, so fifteen steps are enough.
+# They began at the mean of the true planes in each cell, so fifteen steps were enough.
 
 # %%
-grids = {stride: best_scores(stride) for stride in (32, 16, 8, 4)}
 best = {stride: stretch(scores).argmax(dim=1) for stride, scores in grids.items()}
 for stride, ids in best.items():
     _, person, car = metrics.iou(ids, targets, 3)
@@ -682,9 +684,8 @@ plt.show()
 # **Before you run it**: how many of the fifty will NMS leave, at a threshold of 0.7? Over half?
 
 # %%
-with torch.no_grad():
-    seen_as, moves = concat_box_prediction_layers(*maskrcnn.rpn.head(pyramid))
-    moved = maskrcnn.rpn.box_coder.decode(moves, [library])[:, 0]        # (5440, 4)
+seen_as, moves = concat_box_prediction_layers(*maskrcnn.rpn.head(pyramid))
+moved = maskrcnn.rpn.box_coder.decode(moves.detach(), [library])[:, 0]   # (5440, 4)
 proposals, best = ops.clip_boxes_to_image(moved, (128, 128)), seen_as[:, 0].topk(50).indices
 kept = best[nms(proposals[best], seen_as[best, 0], 0.7)]
 assert torch.equal(kept, best[ops.nms(proposals[best], seen_as[best, 0], 0.7)]), "as torchvision's"
@@ -738,13 +739,13 @@ for box in torch.tensor([[1.0, 1, 3, 3], [0.5, 1, 2.5, 3]]):
 level, boxes = pyramid[0].double(), proposals[kept].double()             # rounding out of the way
 for aligned in (True, False):
     ours = [roi_align(level[0], box, 7, 1 / 4, 2, aligned) for box in boxes]
-    theirs = ops.roi_align(level, [boxes], 7, 1 / 4, 2, aligned)
-    assert torch.allclose(torch.stack(ours), theirs, atol=1e-5), "on real boxes, as torchvision's"
+    assert torch.allclose(torch.stack(ours), ops.roi_align(level, [boxes], 7, 1 / 4, 2, aligned))
 
 # %% [markdown]
-# 7.5, and 7 for the moved box: it follows. The older **RoIPool** rounds the box to whole cells
-# first and takes maxima: its answer is one and the same. At stride 4 rounding moves an edge by up
-# to 2 pixels, at 16 by up to 8. For naming a thing that may do. For its outline?
+# On real boxes both are the same. By pencil: 7.5, and 7 for the moved box: it follows. The older
+# **RoIPool** rounds the box to whole cells first and takes maxima: its answer is one and the same.
+# At stride 4 rounding moves an edge by up to 2 pixels, at 16 by up to 8. For naming a thing that
+# may do. For its outline?
 #
 # (`aligned=False` forgets that a cell's middle is half a cell in. torchvision's Mask R-CNN does it
 # so, all the time; what it learns makes up for it.)
@@ -1079,7 +1080,8 @@ plt.show()
 # - **Which family is better.** It ranks four *files*. Each has its backbone, its settings and its
 #   run; how many pictures that saw, and what a step of it costs, stands in the table.
 # - **How much is chance.** One long run each. Lesson 05 saw runs of one recipe differ by as much as
-#   some rows may do here; where short runs over several seeds are listed, look how far they spread.
+#   some rows may do here. Look how far the short runs spread over their seeds. And look at their
+#   order: who is ahead after 300 steps need not be ahead after 12,000.
 # - **What they were made for.** Mask R-CNN never trained on class masks, and is scored on them by
 #   `paint`, with a cut at 0.5 that nobody tuned. The other three never saw a single *thing*, and
 #   are scored on AP by `parts`. Read mIoU for the three and AP for Mask R-CNN, and the other cells
@@ -1194,11 +1196,9 @@ assert end["two rates"][1] > end["one rate"][1], "a high rate throws away what w
 # and pays with the people. **Two rates** keep the one and learn the other.
 
 # %%
-count = [(val_wanted == c).sum(dim=(1, 2)) for c in (2, 3)]
-drawn = []
+count, drawn = [(val_wanted == c).sum(dim=(1, 2)) for c in (2, 3)], []
 for k in torch.minimum(*count).topk(2).indices:                          # much of both shades
-    with torch.no_grad():
-        guesses = [net(val_shades[k][None])[0].argmax(dim=0) for *_, net in runs.values()]
+    guesses = [net(val_shades[k][None])[0].argmax(dim=0) for *_, net in runs.values()]
     drawn += [show.overlay(denormalise(val_shades[k]), ids.numpy(), 0.6)
               for ids in (val_wanted[k], *guesses)]
 show.grid(drawn, ["truth", *runs], columns=4, side=2.3, caption="Eighty steps each, two streets.",
