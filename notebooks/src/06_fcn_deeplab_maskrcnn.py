@@ -1044,13 +1044,13 @@ assert metrics.iou(predict(unet, picture).ids, target, 3)[2] > 0.6, "the last on
 # %%
 record = json.loads((DATA / "weights" / "scores.json").read_text(encoding="utf-8"))
 table = record["models"]
-heads = ["mIoU", "backgr.", "person", "car", "F person", "F car", *table["unet"]["by_size"],
+heads = ["mIoU", "backgr.", "person", "car", "F pers.", "F car", *table["unet"]["by_size"],
          "AP", "AP50"]
-print(" " * 11 + "".join(f"{head:>9}" for head in heads))
+print(" " * 11 + "".join(f"{head:>8}" for head in heads))
 for name, row in table.items():
     cells = [row["miou"], *row["iou"].values(), *row["boundary_f"].values(),
              *row["by_size"].values(), row["ap"], row["ap50"]]
-    print(f"{NAMES[name]:11}" + "".join(f"{cell:9.3f}" for cell in cells))
+    print(f"{NAMES[name]:11}" + "".join(f"{cell:8.3f}" for cell in cells))
     assert abs(row["miou"] - json.loads(abouts[name]["test"])["miou"]) < 0.005, "other weights"
 for name, runs in record["seeds"]["miou"].items() if "seeds" in record else ():
     print(f"{NAMES[name]:11} over {len(runs)} short runs: validation mIoU {min(runs):.3f} to "
@@ -1058,9 +1058,9 @@ for name, runs in record["seeds"]["miou"].items() if "seeds" in record else ():
 costs = {"M weights": ("parameters", 1e6, ".1f"), "GFLOPs": ("flops", 1e9, ".2f"),
          "time": ("ratio", 1, ".1f"), "a step": ("step_ratio", 1, ".1f"),
          "peak MB": ("peak_mb", 1, ".0f"), "pictures seen": ("pictures_seen", 1, ",.0f")}
-print(" " * 11 + "".join(f"{head:>17}" for head in costs))
+print(" " * 11 + "".join(f"{head:>14}" for head in costs))
 for name, row in table.items():
-    print(f"{NAMES[name]:11}" + "".join(f"{row[key] / unit:17{form}}"
+    print(f"{NAMES[name]:11}" + "".join(f"{row[key] / unit:14{form}}"
                                         for key, unit, form in costs.values()))
 
 fig, axes = plt.subplots(1, 3, figsize=(11.5, 3.4), width_ratios=(1, 1, 1.2))
