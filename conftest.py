@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent
 # Before anything imports matplotlib or albumentations: no window, no question to a registry.
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-# Nor, before torch is: processes side by side share the cores. Threads that have to wait for a core
+# And before torch is imported: processes side by side share the cores. Threads that wait for a core
 # spin meanwhile, and two processes then take as long as one.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))

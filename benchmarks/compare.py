@@ -1,8 +1,8 @@
 """The families compared: quality and cost of every network that ships, on the same pictures.
 
     uv run python benchmarks/compare.py             # minutes; writes data/weights/scores.json
-    uv run python benchmarks/compare.py --seeds 3   # trains short runs as well: about an hour
     uv run python benchmarks/compare.py --quick     # seconds; shows that it runs, writes nothing
+    uv run python benchmarks/compare.py --seeds 3 --steps 300   # short runs too: 15 minutes more
 
 Quality is that of data/weights/*.safetensors on the test split of the full difficulty, void left
 out. Every network is scored both ways: class masks against class masks, where Mask R-CNN's

@@ -352,13 +352,19 @@ def test_a_step_trains(benchmark, monkeypatch):
 
 
 def test_compare_quick(quick):
-    """Each network that ships has its two lines, the first the ratio 1; nothing is written."""
+    """Each network that ships has its two lines, the first the ratio 1; nothing is written.
+
+    Short runs over seeds that were written before are printed again, a line each.
+    """
     before = sorted(path.name for path in (ROOT / "data" / "weights").iterdir())
     text = quick("compare", "--quick")
     names = [path.stem.removesuffix("_street")
              for path in (ROOT / "data" / "weights").glob("*_street.safetensors")]
+    kept = json.loads((ROOT / "data" / "weights" / "scores.json").read_text(encoding="utf-8"))
     for name in names:
-        scores, cost, *_ = re.findall(rf"^{name} +(.*)$", text, re.MULTILINE)   # and short runs
+        scores, cost, *short = re.findall(rf"^{name} +(.*)$", text, re.MULTILINE)
+        assert len(short) == (name in kept["seeds"]["miou"])
+        assert all(re.fullmatch(r"0\.\d{3} \(0\.\d{3}-0\.\d{3}\)", line) for line in short)
         assert all(0 <= float(score) <= 1 for score in scores.split())
         ratio, *_, step_ratio, _, minutes, _ = cost.split()[-7:]
         assert float(ratio) > 0 and float(step_ratio) > 0 and int(minutes) > 0
