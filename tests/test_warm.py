@@ -36,8 +36,8 @@ def test_a_forked_kernel_lives_and_ends_like_another(tmp_path, monkeypatch):
         *pids, folder, asker, known, own, ours = text.split()
         assert (folder, asker) == (str(tmp_path), "mine")
         assert (known, own, ours) == ("True", "True", "False")
-        asked = kernel.execute("time.sleep(120)")
-        while kernel.get_iopub_msg(timeout=60)["msg_type"] != "execute_input":
+        asked = kernel.execute("print('asleep', flush=True); time.sleep(120)")
+        while kernel.get_iopub_msg(timeout=60)["msg_type"] != "stream":  # the cell itself runs
             pass
         manager.interrupt_kernel()
         while (reply := kernel.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != asked:
